@@ -1,0 +1,59 @@
+"""Elman: processing sequences with recurrent neural networks.
+
+Everything is loaded when it is first used, so that `import elman` and `elman --help` are quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elman.cells import Cell, GRUCell, LSTMCell, RNNCell
+    from elman.engines import engine
+    from elman.errors import DivergenceError, ElmanError, InputError
+    from elman.layers import GRU, LSTM, RNN, Recurrent, accelerate
+    from elman.model import Model
+
+    load = Model.load
+
+# Each public name and the module it lives in.
+_PUBLIC = {
+    "Cell": "cells",
+    "DivergenceError": "errors",
+    "ElmanError": "errors",
+    "GRU": "layers",
+    "GRUCell": "cells",
+    "InputError": "errors",
+    "LSTM": "layers",
+    "LSTMCell": "cells",
+    "Model": "model",
+    "RNN": "layers",
+    "RNNCell": "cells",
+    "Recurrent": "layers",
+    "accelerate": "layers",
+    "engine": "engines",
+}
+
+__all__ = [  # noqa: RUF022 (grouped as a reader looks for them)
+    "Model", "load",
+    "RNN", "GRU", "LSTM", "Recurrent", "accelerate", "engine",
+    "Cell", "RNNCell", "GRUCell", "LSTMCell",
+    "ElmanError", "InputError", "DivergenceError",
+    "__version__",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load":
+        return importlib.import_module("elman.model").Model.load
+    if name == "__version__":
+        return version("elman")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'elman' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"elman.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
