@@ -1,0 +1,281 @@
+"""Training by backpropagation through time: epochs of mini-batches, with early stopping.
+
+The network is unrolled over the whole window, the loss is taken over every output that the task
+uses, and autograd carries the gradient of each of them back through all earlier steps. What a
+mini-batch is and what its loss is, the task knows; how training goes on, stops and comes back,
+this file does. A run that is interrupted at any moment and resumed computes the same bits as one
+that never was: order and dropout are drawn by (seed, epoch, batch), the rest is in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from elman.data.batch import Batch
+from elman.errors import DivergenceError
+from elman.training import checkpoint
+from elman.training.checkpoint import Progress
+from elman.training.observer import EpochMetrics, Observer
+from elman.training.options import TrainingOptions
+from elman.training.randomness import derive, generator, own_randomness
+
+
+class Task(Protocol):
+    """What the loop must know of the job at hand."""
+
+    score_name: str
+
+    def order(self, batch_size: int, shuffle: torch.Generator) -> list[Any]:
+        """Return one epoch's mini-batches, as names that `batch` understands."""
+        ...
+
+    def batch(self, name: Any) -> Batch:
+        """Return one mini-batch."""
+        ...
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the mean loss over every output that is used."""
+        ...
+
+    def validate(self, network: nn.Module) -> tuple[float, float]:
+        """Return the loss and the score (lower is better) on the validation span."""
+        ...
+
+    def name_input(self, batch: Batch) -> str:
+        """Say which input of the batch is least like the others, for an error message."""
+        ...
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was interrupted and has left a checkpoint."""
+
+
+@dataclass
+class Trainer:
+    """Trains a network; `run` returns when the last epoch, or patience, is reached.
+
+    Args:
+        network: on the device it is trained on.
+        task: its mini-batches, losses and scores.
+        options: how to train.
+        observer: hears of each step and epoch.
+        folder: where checkpoints are kept; None keeps none.
+        data: digest of the data, which a checkpoint must have been made with.
+    """
+
+    network: nn.Module
+    task: Task
+    options: TrainingOptions
+    observer: Observer
+    folder: Path | None = None
+    data: str = ""
+
+    def __post_init__(self) -> None:
+        self.optimizer = make_optimizer(self.network, self.options)
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        self.interrupted = False
+        self._saved_at = time.monotonic()
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint, if there is one."""
+        if self.folder and (path := self.folder / checkpoint.FILE_NAME).exists():
+            self.progress, self.best = checkpoint.load(
+                path, self.network, self.optimizer, self.data
+            )
+            if self.progress.epoch < self.options.epochs and self._patience_left():
+                self.progress.stopped = None
+
+    def run(self) -> Progress:
+        """Train; the network ends with its best weights.
+
+        Raises:
+            DivergenceError: a loss or a gradient was not finite.
+            Interrupted: Ctrl-C; a checkpoint was left.
+        """
+        progress = self.progress
+        self.observer.begin(self.options.epochs, progress.epoch, self.task.score_name)
+        with own_randomness(self.options.seed, "training"), self._catching_interrupts():
+            while not progress.stopped:
+                self._epoch()
+        self.network.load_state_dict(self.best)
+        self.observer.end(progress)
+        return progress
+
+    def _epoch(self) -> None:
+        options, progress = self.options, self.progress
+        rate = options.learning_rate * _rate_factor(options, progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        shuffle = generator(options.seed, "order", progress.epoch)
+        names = self.task.order(options.batch_size, shuffle)
+        self.network.train()
+        started = time.monotonic()
+        for name in names[progress.batch :]:
+            self._step(self.task.batch(name), len(names))
+            now = time.monotonic()
+            due = now - self._saved_at >= options.checkpoint_seconds
+            if self.interrupted or due:
+                progress.seconds += now - started
+                started = now
+                self._save()
+            if self.interrupted:
+                raise Interrupted
+        trained = time.monotonic() - started
+        self._finish_epoch(rate, trained)
+        progress.seconds += time.monotonic() - started
+        self._decide()
+        if progress.stopped or time.monotonic() - self._saved_at >= options.checkpoint_seconds:
+            self._save()
+
+    def _step(self, batch: Batch, num_batches: int) -> None:
+        options, progress = self.options, self.progress
+        torch.manual_seed(derive(options.seed, "dropout", progress.epoch, progress.batch))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.task.loss(self.network, batch)
+        loss.backward()
+        parameters = list(self.network.parameters())
+        norm = nn.utils.clip_grad_norm_(parameters, options.clip_norm or math.inf)
+        if options.clip_value:
+            nn.utils.clip_grad_value_(parameters, options.clip_value)
+        loss_value, norm_value = loss.item(), norm.item()
+        if not math.isfinite(loss_value) or not math.isfinite(norm_value):
+            raise DivergenceError(self._why_not_finite(batch, loss_value))
+        self.optimizer.step()
+        progress.batch += 1
+        progress.step += 1
+        progress.examples += len(batch)
+        progress.loss_sum += loss_value * len(batch)
+        progress.norm_sum += norm_value * len(batch)
+        self.observer.step(progress, num_batches)
+
+    def _finish_epoch(self, rate: float, trained_seconds: float) -> None:
+        progress = self.progress
+        self.network.eval()
+        valid_loss, score = self.task.validate(self.network)
+        if not math.isfinite(score):
+            raise DivergenceError(
+                f"training diverged: after epoch {progress.epoch + 1} the validation score is "
+                f"{score}; {self._advice()}"
+            )
+        progress.epoch += 1
+        best = progress.best_score is None or score < progress.best_score
+        if best:
+            progress.best_score, progress.best_epoch = score, progress.epoch
+            self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.observer.epoch(
+            EpochMetrics(
+                epoch=progress.epoch,
+                step=progress.step,
+                train_loss=progress.loss_sum / progress.examples,
+                valid_loss=valid_loss,
+                valid_score=score,
+                gradient_norm=progress.norm_sum / progress.examples,
+                learning_rate=rate,
+                seconds=trained_seconds,
+                examples_per_second=progress.examples / max(trained_seconds, 1e-9),
+                best=best,
+            )
+        )
+        progress.batch = progress.examples = 0
+        progress.loss_sum = progress.norm_sum = 0.0
+
+    def _decide(self) -> None:
+        options, progress = self.options, self.progress
+        since_best = progress.epoch - max(progress.best_epoch, progress.reduced_at)
+        if options.schedule == "plateau" and since_best >= max(1, options.patience // 3):
+            progress.reductions, progress.reduced_at = progress.reductions + 1, progress.epoch
+        if progress.epoch >= options.epochs:
+            progress.stopped = f"all {options.epochs} epochs done"
+        elif not self._patience_left():
+            progress.stopped = f"no better validation score for {options.patience} epochs"
+
+    def _patience_left(self) -> bool:
+        patience, progress = self.options.patience, self.progress
+        return not patience or progress.epoch - progress.best_epoch < patience
+
+    def _save(self) -> None:
+        if self.folder:
+            path = self.folder / checkpoint.FILE_NAME
+            checkpoint.save(
+                path, self.progress, self.network, self.best, self.optimizer, self.data
+            )
+        self._saved_at = time.monotonic()
+
+    def _why_not_finite(self, batch: Batch, loss: float) -> str:
+        bad = [
+            name
+            for name, parameter in self.network.named_parameters()
+            if parameter.grad is not None and not parameter.grad.isfinite().all()
+        ]
+        gradients = f"; not finite: the gradient of {', '.join(bad)}" if bad else ""
+        return (
+            f"training diverged in epoch {self.progress.epoch + 1}, batch "
+            f"{self.progress.batch + 1}: the loss is {loss:g}{gradients}; "
+            f"{self.task.name_input(batch)}; {self._advice()}"
+        )
+
+    def _advice(self) -> str:
+        kept = f"{self.folder / checkpoint.FILE_NAME}" if self.folder else None
+        there = kept and (self.folder / checkpoint.FILE_NAME).exists()  # pyright: ignore
+        left = f"the last good checkpoint is {kept}" if there else "there is no checkpoint yet"
+        return (
+            f"{left}; try a learning_rate below {self.options.learning_rate:g} or a clip_norm of 1"
+        )
+
+    @contextmanager
+    def _catching_interrupts(self) -> Iterator[None]:
+        """Let Ctrl-C and SIGTERM end the step at hand first; a second Ctrl-C ends at once."""
+        import signal
+        import threading
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, frame: object) -> None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+
+        signals = (signal.SIGINT, signal.SIGTERM)
+        previous = {number: signal.signal(number, note) for number in signals}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def make_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
+    """Return the optimiser that `options` name, over the network's parameters."""
+    rate, decay = options.learning_rate, options.weight_decay
+    momentum = options.momentum
+    make = {
+        "adam": lambda p: torch.optim.Adam(p, rate, weight_decay=decay, fused=True),
+        "adamw": lambda p: torch.optim.AdamW(p, rate, weight_decay=decay, fused=True),
+        "sgd": lambda p: torch.optim.SGD(
+            p, rate, momentum, weight_decay=decay, nesterov=momentum > 0, fused=True
+        ),
+        "rmsprop": lambda p: torch.optim.RMSprop(p, rate, momentum=momentum, weight_decay=decay),
+    }
+    return make[options.optimizer](list(network.parameters()))
+
+
+def _rate_factor(options: TrainingOptions, progress: Progress) -> float:
+    epoch, warmup = progress.epoch, options.warmup
+    if epoch < warmup:
+        return (epoch + 1) / (warmup + 1)
+    if options.schedule == "cosine":
+        done = (epoch - warmup) / max(1, options.epochs - warmup)
+        return 0.5 * (1 + math.cos(math.pi * done))
+    return 0.5**progress.reductions

@@ -1,0 +1,36 @@
+"""The options of training through time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from elman.options import Options, option
+
+
+class TrainingOptions(Options):
+    """Training."""
+
+    epochs: int = option(100, "Passes over the training span, in total (also when resumed).", ge=1)
+    batch_size: int = option(32, "Windows in a mini-batch.", ge=1)
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = option("adam", "The optimiser.")
+    learning_rate: float = option(1e-3, "Step size of the optimiser.", gt=0)
+    momentum: float = option(0.9, "Of SGD (Nesterov) and RMSprop.", ge=0, lt=1)
+    weight_decay: float = option(0.0, "L2 penalty; decoupled with adamw.", ge=0)
+    schedule: Literal["constant", "cosine", "plateau"] = option(
+        "constant",
+        "Learning rate over time: constant; cosine, to zero at the last epoch; plateau, halved "
+        "after `patience` / 3 epochs without a better validation score.",
+    )
+    warmup: int = option(0, "Epochs over which the learning rate rises to its full value.", ge=0)
+    clip_norm: float | None = option(
+        1.0, "Largest norm of the gradient (Pascanu 2013); 0 for no limit.", ge=0
+    )
+    clip_value: float | None = option(None, "Largest absolute value of a gradient.", gt=0)
+    patience: int = option(
+        20, "Epochs without a better validation score before training stops; 0: never.", ge=0
+    )
+    seed: int = option(0, "Seed of every random number.", ge=0, lt=2**63)
+    device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "Where to train.")
+    precision: Literal["float32", "bf16"] = option("float32", "Of the forward pass.")
+    threads: int | None = option(None, "CPU threads; if not given, one for a small network, else all.", ge=1)
+    checkpoint_seconds: float = option(10.0, "Least time between two checkpoints.", ge=0)
