@@ -1,0 +1,50 @@
+"""Everything a run was asked to do, in one flat list of options that YAML and commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from elman.data.options import DataOptions
+from elman.errors import InputError
+from elman.kinds.options import ForecastOptions
+from elman.networks.options import NetworkOptions
+from elman.options import option
+from elman.training.options import TrainingOptions
+
+GROUPS = (ForecastOptions, DataOptions, NetworkOptions, TrainingOptions)
+
+
+class Config(TrainingOptions, NetworkOptions, DataOptions, ForecastOptions):
+    """What goes in, what comes out, and every option between."""
+
+    table: str | None = option(None, "The table: CSV, TSV, JSONL or Parquet.")
+    valid_table: str | None = option(None, "Another table to validate on, not a span of TABLE.")
+    inputs: str = option(..., "What goes in, as kind:column,column: series:open,close.")
+    target: str = option(..., "What comes out, as kind:column,column: forecast:close.")
+
+    def to_yaml(self) -> str:
+        """Return the options as YAML that `read_config` takes back."""
+        values = self.model_dump(mode="json")
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the options that a YAML file names, unchecked beyond being a mapping of names.
+
+    Raises:
+        InputError: the file is absent, or is not a YAML mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file (from --config)") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise InputError(f"{path}: expected lines of `option: value`, got {type(values).__name__}")
+    return {name.replace("-", "_"): value for name, value in values.items()}

@@ -1,0 +1,295 @@
+"""What a forecast model learnt of its data, and how series are cut into windows for its network.
+
+A `Forecaster` is all that a network needs beside its weights to forecast another table; it goes
+into `model.json`. A `Part` is one series, encoded or not, with the spans that it trains, validates
+and tests.
+
+Legend: T steps of a series, W windows, N horizon, C target columns, Q quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from elman.data.batch import Batch
+from elman.data.panel import TIME, Panel, make_panel
+from elman.data.steps import Step
+from elman.data.table import Table
+from elman.data.windows import Track, Windows
+from elman.errors import InputError
+from elman.kinds.inputs.series import SeriesInput
+from elman.kinds.targets.forecast import Forecast
+
+_WITHOUT_GRADIENTS = 512  # windows in a batch
+
+
+@dataclass(frozen=True)
+class Part:
+    """One series as the network sees it.
+
+    Attributes:
+        key: its group.
+        frame: its rows in time order, then those of its future, whose unknown columns are null.
+        times: when each of these rows is; None without a time column.
+        known: rows whose values are known; the rest is future.
+        spans: half-open ranges of rows by the name of their split.
+    """
+
+    key: str | None
+    frame: pl.DataFrame
+    times: np.ndarray | None
+    known: int
+    spans: Mapping[str, tuple[int, int]]
+
+    def values(self, columns: Sequence[str]) -> np.ndarray:
+        """Return number columns (T, C), NaN in the future."""
+        return self.frame.select(columns).to_numpy().astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """What was learnt of the data, and how windows are cut out of it.
+
+    Attributes:
+        inputs, target: how series become features, and answers forecasts.
+        lookback: steps the network reads.
+        last_only: whether it answers after the last of them alone.
+        period: the season in steps, 1 for none.
+        mase_scale: by group, for each target column, the mean absolute error of the seasonal
+            naive forecast on the training span.
+        time, group: names of these columns.
+        missing: what becomes of missing values.
+    """
+
+    inputs: SeriesInput
+    target: Forecast
+    lookback: int
+    last_only: bool
+    period: int
+    mase_scale: Mapping[str | None, np.ndarray]
+    time: str | None
+    group: str | None
+    missing: str
+
+    @property
+    def input_size(self) -> int:
+        """Features that a step reads."""
+        return len(self.feature_names)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The features that a step reads, its own and those known ahead."""
+        return self.inputs.feature_names + self.inputs.ahead_names(self.target.horizon)
+
+    def parts(
+        self, table: Table, *, split: str | None = None, ahead: bool = False
+    ) -> tuple[list[Part], Panel]:
+        """Read another table as the model's own was read.
+
+        Args:
+            table: it must have the columns that the model was trained on.
+            split: name of the span that all its rows make, if any.
+            ahead: whether its future is to be forecast, so that what is known ahead must be there.
+
+        Raises:
+            InputError: what the model needs is not there, or is not usable.
+        """
+        columns = [*self.inputs.columns, *self.inputs.known, *self.target.columns]
+        absent = [name for name in dict.fromkeys(columns) if name not in table.frame.columns]
+        if absent:
+            raise InputError(
+                f"{table.name}: lacks {', '.join(map(repr, absent))}, which the model was trained "
+                f"on; it needs {', '.join(dict.fromkeys(columns))}, and this table has "
+                f"{', '.join(table.frame.columns)}"
+            )
+        panel = make_panel(
+            table,
+            time=self.time,
+            group=self.group,
+            numbers=[*self.inputs.scaling.columns, *self.target.columns],
+            categories=list(self.inputs.categories),
+            known=list(self.inputs.known),
+            missing=self.missing,
+        )
+        panel.raise_errors()
+        parts = make_parts(panel, whole_spans(panel, split))
+        if ahead:
+            parts = [self._with_future(part, panel) for part in parts]
+        return parts, panel
+
+    def track(self, parts: Sequence[Part], device: str = "cpu") -> Track:
+        """Encode the parts and lay them one behind the other."""
+        return Track.join([self._encode(part) for part in parts], device)
+
+    def windows(
+        self, track: Track, parts: Sequence[Part], split: str, *, within: bool, score: bool
+    ) -> Windows:
+        """Return a split's windows: to train on, or with `score` to be scored at their last step."""
+        origins = [
+            offset + self.origins(part.spans[split], within=within)
+            for part, offset in zip(parts, track.offsets[:-1], strict=True)
+            if split in part.spans
+        ]
+        return self._cut(track, np.concatenate([np.empty(0, np.int64), *origins]), score)
+
+    def last_windows(self, track: Track, parts: Sequence[Part]) -> Windows:
+        """Return for each part the window that ends with its last known row."""
+        ends = [
+            offset + part.known - 1 for part, offset in zip(parts, track.offsets[:-1], strict=True)
+        ]
+        return self._cut(track, np.array(ends), last_only=True)
+
+    def origins(self, span: tuple[int, int], *, within: bool) -> np.ndarray:
+        """Return the last known row of each window whose forecast lies inside the span.
+
+        `within`: the window lies inside it as well, rather than reaching back before it.
+        """
+        start, stop = span
+        first = max(start - 1, self.lookback - 1)
+        if within:
+            first = start + self.lookback - 1
+        return np.arange(first, max(first, stop - self.target.horizon))
+
+    def _cut(self, track: Track, origins: np.ndarray, last_only: bool) -> Windows:
+        return Windows(
+            track,
+            origins,
+            self.lookback,
+            self.target.horizon,
+            last_only=last_only or self.last_only,
+            season=self.target.season,
+        )
+
+    def _encode(self, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        x_TI, known_TK = self.inputs.encode(part.key, part.frame, part.times)
+        # Windows end with the last known row, so a future row's own features are never read.
+        x_TI[part.known :] = 0.0
+        return x_TI, known_TK, self.target.encode(part.key, part.frame)
+
+    def _with_future(self, part: Part, panel: Panel) -> Part:
+        horizon = self.target.horizon
+        given = part.frame.height - part.known
+        if self.inputs.known and given < horizon:
+            columns = ", ".join(map(repr, self.inputs.known))
+            unknown = [c for c in self.inputs.columns if c not in self.inputs.known]
+            raise InputError(
+                f"{panel.name}{_of_group(part.key)}: {columns} must be known for the {horizon} "
+                f"steps to forecast, and {given} rows follow the last value; add rows with "
+                f"{columns} filled in and {', '.join(map(repr, unknown))} left empty"
+            )
+        frame, times = part.frame.head(part.known + horizon), part.times
+        if times is not None:
+            past = times[: part.known]
+            times = np.concatenate([past, _times_ahead(past, panel.step, horizon, panel.name)])
+            if given >= horizon:
+                times = part.times[: part.known + horizon]  # pyright: ignore[reportOptionalSubscript]
+        missing = part.known + horizon - frame.height
+        if missing > 0:
+            blank = pl.DataFrame({name: [None] * missing for name in frame.columns}, frame.schema)
+            frame = pl.concat([frame, blank])
+        return Part(part.key, frame, times, part.known, part.spans)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` takes, ready for JSON."""
+        return {
+            "inputs": self.inputs.as_dict(),
+            "target": self.target.as_dict(),
+            "lookback": self.lookback,
+            "last_only": self.last_only,
+            "period": self.period,
+            "mase_scale": [[key, scale.tolist()] for key, scale in self.mase_scale.items()],
+            "time": self.time,
+            "group": self.group,
+            "missing": self.missing,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the forecaster that `as_dict` described."""
+        return cls(
+            **{
+                **data,
+                "inputs": SeriesInput.from_dict(data["inputs"]),
+                "target": Forecast.from_dict(data["target"]),
+                "mase_scale": {key: np.array(scale) for key, scale in data["mase_scale"]},
+            }
+        )
+
+
+def answer(network: nn.Module, batch: Batch, precision: str) -> Tensor:
+    """Return the network's output (B, S, O) in float32, S being 1 if it answers once."""
+    output = _in_precision(network, batch, precision)
+    return output if output.dim() == 3 else output.unsqueeze(1)
+
+
+def _in_precision(network: nn.Module, batch: Batch, precision: str) -> Tensor:
+    context: AbstractContextManager[Any] = nullcontext()
+    if precision == "bf16":
+        context = torch.autocast(batch.x_BTI.device.type, torch.bfloat16)
+    with context:
+        return network(batch.x_BTI).float()
+
+
+def in_batches(windows: Windows) -> Iterator[Batch]:
+    """Cut windows into batches in their order, for work without gradients."""
+    for start in range(0, len(windows), _WITHOUT_GRADIENTS):
+        yield windows.batch(slice(start, start + _WITHOUT_GRADIENTS))
+
+
+def rolling_forecasts(
+    network: nn.Module, target: Forecast, windows: Windows, keys: Sequence[str | None]
+) -> np.ndarray:
+    """Return the forecast at the last step of each window, (W, N, C, Q), in the targets' units.
+
+    Args:
+        network: it is put into evaluation mode.
+        target: how its answers are read.
+        windows: each gives one forecast.
+        keys: the group of each of the track's series.
+    """
+    network.eval()
+    answers = []
+    with torch.inference_mode():
+        for batch in in_batches(windows):
+            output_B1O = answer(network, batch, "float32")[:, -1:]
+            answers.append(target.answer(output_B1O, batch)[:, 0].double().cpu())
+    return target.decode(torch.cat(answers).numpy(), [keys[index] for index in windows.series])
+
+
+def make_parts(panel: Panel, spans: Sequence[Mapping[str, tuple[int, int]]]) -> list[Part]:
+    """Return the panel's series as parts, in the spans given for each."""
+    parts = []
+    for series, own in zip(panel.series, spans, strict=True):
+        future = panel.future.get(series.key)
+        frame = series.frame
+        if future is not None:
+            frame = pl.concat([frame, future.select(frame.columns)])
+        times = frame[TIME].to_numpy() if TIME in frame.columns else None
+        parts.append(Part(series.key, frame, times, len(series), own))
+    return parts
+
+
+def whole_spans(panel: Panel, split: str | None) -> list[dict[str, tuple[int, int]]]:
+    """Return for each series one span of all its rows, or none if it has no name."""
+    return [{split: (0, len(series))} if split else {} for series in panel.series]
+
+
+def _times_ahead(past: np.ndarray, step: Step | None, horizon: int, name: str) -> np.ndarray:
+    if step is None:
+        raise InputError(
+            f"{name}: the times follow no regular step, so the times to forecast are not known; "
+            "add them as rows with the values left empty"
+        )
+    return step.after(past[-1], horizon)
+
+
+def _of_group(key: str | None) -> str:
+    return "" if key is None else f", group {key!r}"

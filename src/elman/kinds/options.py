@@ -1,0 +1,52 @@
+"""The options of a forecast."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator
+
+from elman.data.options import split_names
+from elman.options import Options, option
+
+
+def _inside_unit(quantiles: tuple[float, ...]) -> tuple[float, ...]:
+    if any(not 0 < q < 1 for q in quantiles):
+        raise ValueError(f"quantiles lie between 0 and 1, got {_listed(quantiles)}")
+    if len(set(quantiles)) < len(quantiles):
+        raise ValueError(f"each quantile is given once, got {_listed(quantiles)}")
+    return tuple(sorted(quantiles))
+
+
+def _listed(values: Any) -> str:
+    return ", ".join(map(str, values))
+
+
+class ForecastOptions(Options):
+    """Forecast."""
+
+    horizon: int = option(1, "Steps to forecast.", ge=1)
+    lookback: int | None = option(
+        None, "Steps the network reads before it answers; chosen from the data if not given.", ge=1
+    )
+    quantiles: Annotated[
+        tuple[float, ...], BeforeValidator(split_names), AfterValidator(_inside_unit)
+    ] = option((), "Quantiles to forecast (0.1,0.5,0.9), by pinball loss.")
+    loss: Literal["huber", "mse", "mae"] = option(
+        "huber", "Loss of a point forecast, in standard deviations of the training span."
+    )
+    relative: Literal["none", "last", "season"] = option(
+        "last",
+        "What the network's output is added to: nothing, the last value, or the value one season "
+        "before the step being forecast.",
+    )
+    period: int | None = option(
+        None, "Season in steps (1: none); found from the training span if not given.", ge=1
+    )
+    scaling: Literal["standard", "robust", "minmax", "none"] = option(
+        "standard", "How numbers are scaled; learnt on the training span alone."
+    )
+    scaling_by: Literal["auto", "column", "group"] = option(
+        "auto", "One scale a column, or one for each group of a panel; auto: by group if there is."
+    )
+    stats: bool = option(False, "Also fit ARIMA and ETS as baselines (extra `stats`).")

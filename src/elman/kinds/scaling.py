@@ -1,0 +1,95 @@
+"""Scaling of number columns: learnt on the training span alone, kept with the model.
+
+A value v becomes (v - shift) / scale: with `standard`, mean and standard deviation; `robust`,
+median and interquartile range; `minmax`, minimum and range; `none`, 0 and 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from elman.errors import InputError
+
+_EVERY_GROUP = "*"
+
+_RULES: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
+    "standard": lambda v: (v.mean(0), v.std(0)),
+    "robust": lambda v: (
+        np.median(v, 0),
+        np.quantile(v, 0.75, axis=0) - np.quantile(v, 0.25, axis=0),
+    ),
+    "minmax": lambda v: (v.min(0), np.ptp(v, axis=0)),
+    "none": lambda v: (np.zeros(v.shape[1]), np.ones(v.shape[1])),
+}
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Shift and scale of each column, for each group or for all alike.
+
+    Attributes:
+        columns: the number columns, in order.
+        values: by group key (`"*"` for all groups), an array (2, C) of shifts and scales.
+    """
+
+    columns: tuple[str, ...]
+    values: Mapping[str, np.ndarray]
+
+    @classmethod
+    def learn(
+        cls,
+        rule: str,
+        columns: tuple[str, ...],
+        spans: Mapping[str | None, np.ndarray],
+        *,
+        by_group: bool,
+    ) -> Self:
+        """Learn from the training spans: group key to values (T, C)."""
+        groups = (
+            {str(key): values for key, values in spans.items()}
+            if by_group
+            else {_EVERY_GROUP: np.concatenate(list(spans.values()))}
+        )
+        learnt = {}
+        for key, values in groups.items():
+            shift, scale = _RULES[rule](values) if columns else (np.zeros(0), np.ones(0))
+            # A column that does not move in the training span has no scale of its own.
+            scale = np.where(scale > 1e-12 * np.maximum(1, abs(shift)), scale, 1.0)
+            learnt[key] = np.stack([shift, scale])
+        return cls(columns, learnt)
+
+    def of(self, key: str | None) -> np.ndarray:
+        """Return shifts and scales (2, C) for one group.
+
+        Raises:
+            InputError: scales are by group and this one was not in the training data.
+        """
+        if _EVERY_GROUP in self.values:
+            return self.values[_EVERY_GROUP]
+        if str(key) not in self.values:
+            known = ", ".join(list(self.values)[:5])
+            raise InputError(
+                f"group {key!r} was not in the training data, so it has no scale (groups: {known}, "
+                "...); train with it, or with --scaling-by column"
+            )
+        return self.values[str(key)]
+
+    def scale(self, key: str | None, values_TC: np.ndarray) -> np.ndarray:
+        """Return the scaled values of one group's series."""
+        shift, scale = self.of(key)
+        return (values_TC - shift) / scale
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` takes, ready for JSON."""
+        values = {key: array.tolist() for key, array in self.values.items()}
+        return {"columns": list(self.columns), "values": values}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the scaling that `as_dict` described."""
+        values = {key: np.array(array) for key, array in data["values"].items()}
+        return cls(tuple(data["columns"]), values)

@@ -1,0 +1,370 @@
+"""`Model`: what goes in, what comes out, and a network between them, from fit to predict.
+
+    model = elman.Model(inputs="series:open,close", target="forecast:close", horizon=5)
+    model.fit("prices.csv", run="runs/prices")
+    model.predict("new.csv")
+
+What a pair of kinds does with tables is in `kinds`, how a network is trained in `training`; this
+file joins them, and writes what happened into the run's folder.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+import torch
+from torch import nn
+
+from elman import engines, networks
+from elman.config import Config
+from elman.data.findings import Finding
+from elman.data.table import Table, read_table
+from elman.errors import InputError
+from elman.files import write_atomically
+from elman.kinds import INPUT_KINDS, TARGET_KINDS, declare, topology_of
+from elman.kinds.evaluation import Evaluation
+from elman.kinds.jobs import JOBS
+from elman.run_folder import MetricsFile, RunFolder
+from elman.training.loop import Trainer
+from elman.training.observer import Observer, Observers
+from elman.training.randomness import own_randomness
+
+_VERSIONS = ("torch", "numpy", "polars", "safetensors", "pydantic", "matplotlib")
+# What a resumed run may be given anew: how long to train and where, not what or how.
+RESUMABLE = ("epochs", "device", "threads", "checkpoint_seconds")
+_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+_WORTH_THREADS = 10_000_000  # multiplications a time step, some 0.2 ms of one core
+_WORST_FIRST = ("error", "warning", "note")
+
+
+class Model:
+    """A network for one kind of input and one kind of target, with all that belongs to it.
+
+    Args:
+        inputs: what goes in, as `kind:column,column`, such as `series:open,close`.
+        target: what comes out, such as `forecast:close`.
+        options: everything `elman fit` takes, in the same words: `horizon=5`, `cell="lstm"`.
+
+    Attributes:
+        config: the options; after `fit`, with what was chosen filled in.
+        network: the torch module, once fitted or loaded.
+        document: what `model.json` holds, once fitted or loaded: data, training, scores, verdict.
+
+    Raises:
+        InputError: an option is not known, or its value cannot be used.
+    """
+
+    def __init__(self, inputs: str, target: str, **options: Any) -> None:
+        values = {"inputs": inputs, "target": target} | options
+        self._set_config(Config.parse(values, "elman.Model"))
+        self.network: nn.Module | None = None
+        self.document: dict[str, Any] = {}
+        self._learnt: Any = None
+
+    @classmethod
+    def from_config(cls, config: Config) -> Self:
+        """Return the model that a configuration describes, not fitted."""
+        return cls(**{name: getattr(config, name) for name in config.model_fields_set})
+
+    def check(self, table: Any, valid: Any = None) -> list[Finding]:
+        """Return what would spoil training on a table, worst first, without training.
+
+        Args:
+            table: a path, or a pandas, polars or Arrow table.
+            valid: another one to validate on, instead of a span of `table`.
+        """
+        findings: list[Finding] = []
+        try:
+            self._prepare(read_table(table), _read(valid), findings)
+        except InputError as error:
+            if not any(finding.severity == "error" for finding in findings):
+                findings.append(Finding("error", str(error)))
+        return sorted(findings, key=lambda finding: _WORST_FIRST.index(finding.severity))
+
+    def fit(
+        self,
+        table: Any,
+        valid: Any = None,
+        *,
+        run: Path | str | None = None,
+        observer: Observer | None = None,
+    ) -> Self:
+        """Train on a table, and score the result beside the baselines.
+
+        Args:
+            table: a path, or a pandas, polars or Arrow table.
+            valid: another one to validate on, instead of a span of `table`.
+            run: a folder to make and to keep the run in, with checkpoints; None keeps nothing.
+            observer: hears how it goes.
+
+        Raises:
+            InputError: the table cannot be used as the options say; nothing was written.
+            DivergenceError: a loss or a gradient was not finite.
+            Interrupted: Ctrl-C; a run left a checkpoint.
+        """
+        return self._fit(read_table(table), _read(valid), run, observer, resumed=False)
+
+    def predict(self, table: Any) -> pl.DataFrame:
+        """Forecast the steps that follow the last values of each series of a table.
+
+        Returns:
+            Columns group (for a panel), origin, step, time, target, forecast, and one for each
+            quantile (`q0.1`).
+
+        Raises:
+            InputError: the table lacks what the model needs, or is too short.
+        """
+        return self._job().predict(self._ready_network(), self._learnt, read_table(table))
+
+    def evaluate(self, table: Any) -> Evaluation:
+        """Score forecasts from every step of a table beside the naive baselines.
+
+        Raises:
+            InputError: the table lacks what the model needs, or is too short.
+        """
+        network, name = self._ready_network(), self.config.cell
+        return self._job().evaluate(network, self._learnt, name, read_table(table))
+
+    def series(self, table: Any) -> dict[str, Any]:
+        """Return a table's series as the report draws them."""
+        return self._job().read_series(self._learnt, read_table(table))
+
+    def save(self, path: Path | str) -> Path:
+        """Write the model as a run folder at `path`, which must not exist.
+
+        Raises:
+            InputError: the model is not fitted, or `path` exists or cannot be written.
+        """
+        self._ready_network()
+        folder = RunFolder.create(path, self.config)
+        self._write(folder)
+        return folder.path
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Return the model of a run folder.
+
+        Raises:
+            InputError: `path` is no run folder, or one that is incomplete or was changed.
+        """
+        folder = RunFolder(path)
+        document, weights = folder.read_model()
+        model = cls.from_config(folder.read_config())
+        try:
+            model._learnt = model._job().learnt_from_dict(document["learnt"])
+            sizes = document["network"]["input_size"], document["network"]["output_size"]
+            model.network = model._new_network(*sizes)
+            model.network.load_state_dict(weights)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            problem = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{folder.path}: config.yaml, model.json and the weights do not fit together "
+                f"({problem}); was one of them replaced?"
+            ) from None
+        model.network.eval()
+        model.document = document
+        return model
+
+    @classmethod
+    def resume(
+        cls,
+        run: Path | str,
+        changes: Mapping[str, Any] | None = None,
+        observer: Observer | None = None,
+    ) -> Self:
+        """Go on with a run from its last checkpoint; return its model, fitted.
+
+        The result has the same bits as that of a run that never stopped.
+
+        Args:
+            run: its folder.
+            changes: options to change: more `epochs` (a total), another `device`, `threads`.
+            observer: hears how it goes.
+
+        Raises:
+            InputError: `run` is no run folder, its table is gone or was changed, or an option
+                cannot change in the middle of a run.
+        """
+        folder = RunFolder(run)
+        config, changes = folder.read_config(), dict(changes or {})
+        if fixed := [name for name in changes if name not in RESUMABLE]:
+            raise InputError(
+                f"{', '.join(fixed)} cannot change in the middle of a run; what can: "
+                f"{', '.join(RESUMABLE)}"
+            )
+        if config.table is None:
+            raise InputError(f"{folder.path}: was made from a table in memory, not from a file")
+        config = Config.parse(config.model_dump() | changes, str(folder.config_path))
+        model = cls.from_config(config)
+        valid = _read(config.valid_table)
+        return model._fit(read_table(config.table), valid, run, observer, resumed=True)
+
+    def _fit(
+        self,
+        table: Table,
+        valid: Table | None,
+        run: Path | str | None,
+        observer: Observer | None,
+        *,
+        resumed: bool,
+    ) -> Self:
+        observer = observer or Observer()
+        findings: list[Finding] = []
+        job = self._prepare(table, valid, findings)
+        for finding in findings:
+            if finding.severity == "warning":
+                observer.message(str(finding), warning=True)
+        device = _device(self.config.device)
+        task = job.task(device, self.config.precision)
+        places = {"table": _place(table), "valid_table": _place(valid)}
+        chosen = job.chosen | places | {"topology": self._topology}
+        self._set_config(self.config.model_copy(update=chosen))
+        config = self.config
+        with _threads(config), engines.record() as ran:
+            network = self._new_network(job.input_size, job.output_size).to(device)
+            data = " ".join(part.sha256 for part in (table, valid) if part is not None)
+            folder = None
+            if run is None:
+                trainer = Trainer(network, task, config, observer)
+            else:
+                folder = RunFolder(run) if resumed else RunFolder.create(run, config)
+                heard = Observers(MetricsFile(folder.metrics), observer)
+                trainer = Trainer(network, task, config, heard, folder.checkpoints, data)
+                if resumed:
+                    trainer.resume()
+                    folder.write_config(config)
+            progress = trainer.run()
+            network.eval()
+            evaluation = job.evaluate(network, config.cell, task)
+        for note in evaluation.notes:
+            observer.message(note)
+        self.network, self._learnt = network.cpu(), job.learnt
+        self.document = self._describe(table, job, findings, evaluation) | {
+            "engine": ", ".join(sorted(ran)),
+            "training": {
+                "epochs": progress.epoch,
+                "best_epoch": progress.best_epoch,
+                "best_score": progress.best_score,
+                "score": task.score_name,
+                "seconds": progress.seconds,
+                "stopped": progress.stopped,
+            },
+        }
+        if folder is not None:
+            write_atomically(folder.predictions, evaluation.frame().write_csv())
+            self._write(folder)
+        return self
+
+    def _set_config(self, config: Config) -> None:
+        self._inputs = declare(config.inputs, "input", INPUT_KINDS)
+        self._target = declare(config.target, "target", TARGET_KINDS)
+        self._topology = topology_of(self._inputs.kind, self._target.kind, config.topology)
+        if config.bidirectional and self._topology == "seq-to-seq":
+            raise InputError(
+                "bidirectional: with topology seq-to-seq the backward direction would read the "
+                "very values that the earlier steps are to forecast; use topology=seq-to-vector"
+            )
+        self.config = config
+
+    def _job(self) -> Any:
+        return JOBS[self._inputs.kind, self._target.kind]
+
+    def _prepare(self, table: Table, valid: Table | None, findings: list[Finding]) -> Any:
+        return self._job().prepare(
+            self._inputs, self._target, self.config, self._topology, table, valid, findings
+        )
+
+    def _new_network(self, input_size: int, output_size: int) -> nn.Module:
+        with own_randomness(self.config.seed, "parameters"):
+            return networks.build(self._topology, self.config, input_size, output_size)
+
+    def _describe(
+        self, table: Table, job: Any, findings: list[Finding], evaluation: Evaluation
+    ) -> dict[str, Any]:
+        config = self.config
+        assert self.network is not None
+        layers = f"{config.layers} layers" if config.layers > 1 else "1 layer"
+        return {
+            "elman": version("elman"),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {"python": platform.python_version()}
+            | {name: version(name) for name in _VERSIONS},
+            "platform": f"{platform.platform()}, {torch.get_num_threads()} threads",
+            "data": {
+                "name": table.name,
+                "path": _place(table),
+                "sha256": table.sha256,
+                "rows": table.frame.height,
+                "findings": [vars(finding) for finding in findings],
+            }
+            | job.describe(),
+            "target": {"columns": list(self._target.columns)}
+            | {"horizon": config.horizon, "quantiles": list(config.quantiles)},
+            "network": {
+                "topology": config.topology,
+                "cell": config.cell,
+                "parameters": sum(p.numel() for p in self.network.parameters()),
+                "input_size": job.input_size,
+                "output_size": job.output_size,
+                "summary": f"{layers} of {config.hidden} {config.cell} units, {job.input_size} "
+                f"features in, {job.output_size} values out",
+            },
+            "scores": evaluation.scores,
+            "notes": evaluation.notes,
+            "verdict": evaluation.verdict,
+            "learnt": job.learnt.as_dict(),
+        }
+
+    def _write(self, folder: RunFolder) -> None:
+        self.document = folder.write_model(self.document, self._ready_network())
+
+    def _ready_network(self) -> nn.Module:
+        if self.network is None:
+            raise InputError("this model is not fitted: call fit first, or elman.load a run")
+        return self.network
+
+
+@contextmanager
+def _threads(config: Config) -> Iterator[None]:
+    """Set torch's CPU threads for the block: those asked for, or one where more would only wait.
+
+    Threads meet at every time step. Where a step takes a fraction of a millisecond they spend
+    their time meeting, and on a busy machine lose a hundredfold.
+    """
+    before = torch.get_num_threads()
+    products = _GATES[config.cell] * config.batch_size * config.hidden * 2 * config.hidden
+    torch.set_num_threads(config.threads or (before if products > _WORTH_THREADS else 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _read(source: Any) -> Table | None:
+    return None if source is None else read_table(source)
+
+
+def _place(table: Table | None) -> str | None:
+    """Return where a table's file is, wherever the run is resumed from."""
+    return str(table.path.resolve()) if table is not None and table.path else None
+
+
+def _device(asked: str) -> str:
+    has = {
+        "cuda": torch.cuda.is_available(),
+        "cpu": True,
+        "mps": torch.backends.mps.is_available(),
+    }
+    if asked == "auto":
+        return next(name for name, usable in has.items() if usable)
+    if not has[asked]:
+        usable = ", ".join(name for name, there in has.items() if there)
+        raise InputError(f"device {asked}: torch finds none on this machine; it has: {usable}")
+    return asked

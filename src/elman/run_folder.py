@@ -1,0 +1,178 @@
+"""A run's folder, which explains itself: what is in it, how it is written and verified.
+
+config.yaml         the options, resolved and complete
+model.safetensors   the weights
+model.json          preprocessing, data and versions, scores; with the digests of both
+metrics.jsonl       a line an epoch
+checkpoints/        where training stands
+predictions.csv     forecasts over the validation and test spans
+report.html         the page that shows all of it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from elman.config import Config, read_config
+from elman.errors import InputError
+from elman.files import explain, sha256, write_atomically
+from elman.training.observer import EpochMetrics, Observer
+
+FORMAT = 1
+
+
+class RunFolder:
+    """The folder at `path`; `create` makes a new one, `RunFolder(path)` opens one.
+
+    Raises:
+        InputError: on opening, `path` is not the folder of a run.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
+            raise InputError(f"{self.path}: no such run folder")
+        if not self.config_path.is_file():
+            raise InputError(
+                f"{self.path}: not a run folder (it has no config.yaml); a run is made by "
+                "`elman fit`"
+            )
+
+    @classmethod
+    def create(cls, path: Path | str, config: Config) -> RunFolder:
+        """Make the folder, with its configuration in it, whole or not at all.
+
+        Raises:
+            InputError: `path` exists, or cannot be written.
+        """
+        path = Path(path)
+        if path.exists():
+            raise InputError(
+                f"{path}: exists already; name another folder with --out, or go on with that run "
+                f"by `elman fit --resume {path}`"
+            )
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            (temporary / "checkpoints").mkdir(parents=True)
+            write_atomically(temporary / "config.yaml", config.to_yaml())
+            temporary.rename(path)
+        except OSError as error:
+            raise explain(error, path) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return cls(path)
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved options."""
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """A line an epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def predictions(self) -> Path:
+        """Forecasts over the validation and test spans."""
+        return self.path / "predictions.csv"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether training ended and the model was written."""
+        return (self.path / "model.json").exists()
+
+    def read_config(self) -> Config:
+        """Return the run's options."""
+        return Config.parse(read_config(self.config_path), str(self.config_path))
+
+    def write_config(self, config: Config) -> None:
+        """Replace the run's options (a resumed run may have more epochs)."""
+        write_atomically(self.config_path, config.to_yaml())
+
+    def write_model(self, document: dict[str, Any], network: nn.Module) -> dict[str, Any]:
+        """Write the weights and the document that describes them; return it with its digests."""
+        from safetensors.torch import save
+
+        weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+        data = save(weights)
+        document = {"format": FORMAT} | document
+        document["weights_sha256"] = hashlib.sha256(data).hexdigest()
+        document["sha256"] = _digest(document)
+        # The document is written last: a folder with a model.json has the weights that it names.
+        write_atomically(self.path / "model.safetensors", data)
+        write_atomically(self.path / "model.json", json.dumps(document, indent=1))
+        return document
+
+    def read_model(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return model.json and the weights.
+
+        Raises:
+            InputError: training has not ended, or a file is absent, truncated or was changed.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        path, weights_path = self.path / "model.json", self.path / "model.safetensors"
+        if not path.exists():
+            raise InputError(
+                f"{self.path}: this run has no model yet; finish it with "
+                f"`elman fit --resume {self.path}`"
+            )
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            stated = document["sha256"], document["weights_sha256"], document["format"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: damaged ({type(error).__name__}: {error})") from None
+        if stated[2] != FORMAT:
+            raise InputError(f"{path}: format {stated[2]!r}, this Elman reads format {FORMAT}")
+        if _digest(document) != stated[0]:
+            raise InputError(f"{path}: was changed after it was written (its digest differs)")
+        if not weights_path.exists():
+            raise InputError(f"{weights_path}: missing; the run folder is not complete")
+        if sha256(weights_path) != stated[1]:
+            raise InputError(
+                f"{weights_path}: truncated or changed after it was written (its digest differs "
+                "from that in model.json)"
+            )
+        try:
+            return document, load(weights_path.read_bytes())
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{weights_path}: damaged ({error})") from None
+
+
+def _digest(document: dict[str, Any]) -> str:
+    content = {name: value for name, value in document.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class MetricsFile(Observer):
+    """Appends a line an epoch; on a resumed run, first drops the epochs that are done again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def begin(self, epochs: int, done: int, score_name: str) -> None:
+        """Keep the lines of the `done` epochs."""
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        write_atomically(self._path, "".join(f"{line}\n" for line in lines[:done]))
+
+    def epoch(self, metrics: EpochMetrics) -> None:
+        """Append one line."""
+        try:
+            with self._path.open("a") as file:
+                file.write(json.dumps(metrics.as_dict()) + "\n")
+        except OSError as error:
+            raise explain(error, self._path) from error
