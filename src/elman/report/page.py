@@ -1,0 +1,126 @@
+"""Writes the pages: the report of one run, and a comparison of several."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elman.report import about, forecasts, scores
+from elman.report.blocks import Picture, Section
+from elman.report.figures.canvas import PALETTE, with_prefix
+from elman.report.reading import read_run
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+def write_report(run_folder: Path, *, series: Mapping[str, Any] | None = None) -> Path:
+    """Write `report.html` into a run folder and return its path.
+
+    Args:
+        run_folder: a folder written by `elman fit`; metrics and predictions may be short or
+            absent, which the page says.
+        series: the raw data for the data plot, `{"columns": [...], "groups": [{"key": str | None,
+            "time": array | None, "values": {column: array}}]}`; without it the plot shows what
+            predictions.csv holds.
+
+    Raises:
+        InputError: if the folder is not a run, or a file of it cannot be read or written.
+    """
+    run = read_run(Path(run_folder))
+    sections = [
+        about.headline(run),
+        about.data(run, series),
+        about.training(run),
+        forecasts.forecasts(run),
+        scores.scores(run),
+        scores.horizon(run),
+        scores.residuals(run),
+        forecasts.worst(run),
+        about.configuration(run),
+        about.versions(run),
+    ]
+    data_name = (run.model.get("data") or {}).get("name") or run.folder.resolve().name
+    title = f"{run.name} on {data_name}"
+    return _write(run.folder / "report.html", title, "", [s for s in sections if s])
+
+
+def write_comparison(path: Path, title: str, intro: str, sections: Sequence[Section]) -> Path:
+    """Write a page of sections (several runs side by side, say) and return its path.
+
+    Args:
+        path: the file to write; its folder must exist.
+        title: the page's heading.
+        intro: one paragraph under it; may be empty.
+        sections: what the page shows, made of the blocks of `elman.report.blocks`.
+
+    Raises:
+        InputError: if the file cannot be written.
+    """
+    return _write(Path(path), title, intro, sections)
+
+
+def _write(path: Path, title: str, intro: str, sections: Sequence[Section]) -> Path:
+    from markupsafe import Markup
+
+    drawings = 0
+
+    def inline(svg: str, kind: str, picture: Picture) -> Markup:
+        # Ids are unique in a page: each drawing gets its own prefix, in order.
+        nonlocal drawings
+        drawings += 1
+        prefix = f"f{drawings}-"
+        name = Markup('<svg class="plot {}" role="img" aria-labelledby="{}t {}d" ').format(
+            kind, prefix, prefix
+        )
+        words = Markup('<title id="{}t">{}</title><desc id="{}d">{}</desc>').format(
+            prefix, picture.title, prefix, picture.caption or picture.alt
+        )
+        head, body = with_prefix(svg, prefix).split(">", 1)
+        return name + Markup(head.removeprefix("<svg ") + ">") + words + Markup(body)
+
+    text = _template().render(
+        title=title, intro=intro, sections=sections, palette=PALETTE, inline=inline
+    )
+    _replace(path, text)
+    return path
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("elman.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a reader never sees half a page."""
+    from elman.errors import InputError
+
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", newline="\n", dir=path.parent, suffix=".tmp", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise InputError(f"{path}: the page cannot be written ({reason})") from None
