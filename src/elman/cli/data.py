@@ -1,0 +1,34 @@
+"""`elman data`: list and fetch public data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer, summary: str) -> None:
+    """Add the verb and its two own."""
+    data = typer.Typer(help=summary, no_args_is_help=True, rich_markup_mode=None)
+    data.command("list", help="Name, content and licence of each set.")(list_sets)
+    data.command("get", help="Write a set as NAME.csv.")(get)
+    app.add_typer(data, name="data", help=summary)
+
+
+def list_sets() -> None:
+    """Print every set."""
+    from elman.data.datasets import DATASETS
+
+    for dataset in DATASETS.values():
+        print(f"{dataset.name}\n    {dataset.description}\n    licence: {dataset.licence}")
+
+
+def get(
+    name: Annotated[str, typer.Argument(help="As in `elman data list`.")],
+    to: Annotated[Path, typer.Option(help="Folder to write it into.")] = Path("."),
+) -> None:
+    """Fetch one set; a local copy serves where ELMAN_DATA names a folder that has it."""
+    from elman.data.datasets import fetch
+
+    print(fetch(name, to))

@@ -1,0 +1,110 @@
+"""`elman fit`: train a network on a table, into a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from elman.cli.options import with_options
+from elman.cli.progress import TerminalObserver
+from elman.config import GROUPS, Config, read_config
+from elman.errors import InputError
+
+EPILOG = (
+    "Example: elman fit prices.csv --input series:open,close,volume --target forecast:close "
+    "--time date --horizon 5. Exit status 3: training diverged; 130: interrupted, go on with "
+    "--resume."
+)
+
+
+def register(app: typer.Typer, summary: str) -> None:
+    """Add the verb."""
+    app.command("fit", help=summary, epilog=EPILOG)(
+        with_options(fit, [*GROUPS, Config], leave_out=["table"])
+    )
+
+
+def fit(
+    table: Annotated[Path | None, typer.Argument(help="CSV, TSV, JSONL or Parquet.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of options; those given here win.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder to make.", show_default="runs/TABLE")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with this run from its last checkpoint.")
+    ] = None,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Train on a table."""
+    if resume is not None:
+        run = _resume(resume, given, {"TABLE": table, "--config": config, "--out": out})
+    else:
+        run = _start(gather(table, config, given), out)
+    _say_result(*run)
+
+
+def gather(table: Path | None, config: Path | None, given: dict[str, Any]) -> Config:
+    """Return the options of a configuration file, then those given on the command line."""
+    values = (read_config(config) if config else {}) | given
+    if table is not None:
+        values["table"] = str(table)
+    for name, example in (("inputs", "series:close"), ("target", "forecast:close")):
+        if name not in values:
+            option = "input" if name == "inputs" else name
+            raise InputError(f"--{option} is missing; for example: --{option} {example}")
+    source = str(config) if config else "options"
+    checked = Config.parse(values, source)
+    if checked.table is None:
+        raise InputError("no table given; for example: elman fit prices.csv --input ...")
+    return checked
+
+
+def _start(config: Config, out: Path | None) -> tuple[Any, Path]:
+    from elman.model import Model
+
+    assert config.table is not None
+    run = out or _free_name(Path("runs") / Path(config.table).stem)
+    if run.exists():  # said before the training, not after it
+        raise InputError(f"{run}: exists already; name another with --out, or --resume {run}")
+    model = Model.from_config(config)
+    with TerminalObserver() as observer:
+        model.fit(config.table, config.valid_table, run=run, observer=observer)
+    return model, run
+
+
+def _resume(run: Path, given: dict[str, Any], others: dict[str, Any]) -> tuple[Any, Path]:
+    from elman.model import Model
+
+    if named := [name for name, value in others.items() if value is not None]:
+        raise InputError(f"--resume goes on with what the run was given; leave out {named[0]}")
+    with TerminalObserver() as observer:
+        return Model.resume(run, given, observer), run
+
+
+def _say_result(model: Any, run: Path) -> None:
+    from elman.cli.scores import print_scores
+    from elman.report import write_report
+
+    print_scores(model.document["scores"])
+    page = write_report(run, series=model.series(model.config.table))
+    training, network = model.document["training"], model.document["network"]
+    print(model.document["verdict"])
+    print(
+        f"{network['summary']}; {training['epochs']} epochs in {training['seconds']:.1f} s, the "
+        f"best was {training['best_epoch']} ({training['stopped']})"
+    )
+    print(f"run:    {run}")
+    print(f"report: {page}")
+
+
+def _free_name(wanted: Path) -> Path:
+    number, name = 1, wanted
+    while name.exists():
+        number += 1
+        name = wanted.with_name(f"{wanted.name}-{number}")
+    return name

@@ -1,0 +1,45 @@
+"""`elman info`: versions, devices and engines."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import typer
+
+_PACKAGES = ("elman", "torch", "numpy", "polars", "safetensors", "statsforecast")
+
+
+def register(app: typer.Typer, summary: str) -> None:
+    """Add the verb."""
+    app.command("info", help=summary)(info)
+
+
+def info() -> None:
+    """Print what this installation can do."""
+    import torch
+
+    from elman.engines import available_engines
+
+    print(f"python {platform.python_version()}, {platform.platform()}")
+    print(", ".join(f"{name} {_version(name)}" for name in _PACKAGES))
+    print(f"devices: {', '.join(_devices())}; {torch.get_num_threads()} CPU threads")
+    print("engines, fastest first:")
+    for name, reason in available_engines().items():
+        print(f"  {name:10} {'can run' if reason is None else f'cannot run here: {reason}'}")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> list[str]:
+    import torch
+
+    cuda = [
+        f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())
+    ]
+    return [*cuda, "cpu", *(["mps"] if torch.backends.mps.is_available() else [])]

@@ -1,0 +1,116 @@
+"""How training goes, on a terminal: one live line while an epoch runs, a row for each better one.
+
+Where the output is no terminal it stays quiet but for warnings and the last word; the figures are
+in `metrics.jsonl` in any case.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+from elman.training.checkpoint import Progress as TrainingProgress
+from elman.training.observer import EpochMetrics, Observer
+
+_COLUMNS = (
+    TextColumn("epoch [bold]{task.fields[epoch]}[/]/{task.fields[epochs]}"),
+    BarColumn(bar_width=None),
+    TextColumn("loss [bold]{task.fields[loss]}[/]"),
+    TextColumn("{task.fields[score_name]} [bold]{task.fields[score]}[/]"),
+    TextColumn("best [bold green]{task.fields[best]}[/]"),
+    TextColumn("|gradient| {task.fields[norm]}"),
+    TextColumn("{task.fields[speed]}/s"),
+)
+
+
+class _TimeLeft(ProgressColumn):
+    """Time left until the last epoch; early stopping may end sooner."""
+
+    def render(self, task: Task) -> Text:
+        left = task.time_remaining
+        if left is None:
+            return Text("-:-- left")
+        minutes, seconds = divmod(int(left), 60)
+        return Text(f"≤ {minutes}:{seconds:02d} left", style="cyan")
+
+
+class TerminalObserver(Observer):
+    """Shows training on standard error; a context, which gives the terminal back at its end."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._bar: Progress | None = None
+        self._shown = 0.0
+
+    def __enter__(self) -> TerminalObserver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def message(self, text: str, *, warning: bool = False) -> None:
+        """Print a line."""
+        prefix = Text("warning: ", style="yellow") if warning else Text("")
+        self.console.print(prefix + Text(text), soft_wrap=True)
+
+    def begin(self, epochs: int, done: int, score_name: str) -> None:
+        """Open the live line."""
+        if not self.console.is_terminal:
+            return
+        self._bar = Progress(*_COLUMNS, _TimeLeft(), console=self.console, transient=True)
+        self._task = self._bar.add_task(
+            "", total=epochs, completed=done, epochs=epochs, epoch=done + 1, loss="-", score="-",
+            best="-", norm="-", speed="-", score_name=score_name,
+        )  # fmt: skip
+        self._bar.start()
+
+    def step(self, progress: TrainingProgress, num_batches: int) -> None:
+        """Move the bar within the epoch, a few times a second at most."""
+        now = time.monotonic()
+        if self._bar and now - self._shown > 0.2:
+            self._shown = now
+            self._bar.update(
+                self._task,
+                epoch=progress.epoch + 1,
+                completed=progress.epoch + progress.batch / num_batches,
+                loss=number(progress.loss_sum / max(1, progress.examples)),
+                norm=number(progress.norm_sum / max(1, progress.examples)),
+            )
+
+    def epoch(self, metrics: EpochMetrics) -> None:
+        """Show the epoch's figures."""
+        if not self._bar:
+            return
+        if metrics.best:
+            self._best = number(metrics.valid_score)
+        self._bar.update(
+            self._task,
+            completed=metrics.epoch,
+            loss=number(metrics.train_loss),
+            score=number(metrics.valid_score),
+            best=self._best,
+            norm=number(metrics.gradient_norm),
+            speed=number(metrics.examples_per_second),
+        )
+
+    def end(self, progress: TrainingProgress) -> None:
+        """Close the live line."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+
+def number(value: float) -> str:
+    """Return a number as people read it: 22,062; 0.0123; 1.2e-07."""
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0 or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
