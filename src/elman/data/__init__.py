@@ -1,0 +1,1 @@
+"""Tables in, series and spans out: reading, checking, splitting, windows, and named data sets."""

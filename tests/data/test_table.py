@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.data.table import read_table
+from elman.errors import InputError
+
+
+def error(act) -> str:
+    with pytest.raises(InputError) as caught:
+        act()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", b"a,b\n1,x\n2.5,y\n"),
+        ("t.csv", b"\xef\xbb\xbfa,b\r\n1,x\r\n2.5,y\r\n\r\n"),
+        ("t.csv", b"a;b\n1;x\n2.5;y"),
+        ("t.csv", b"a\tb\n1\tx\n2.5\ty"),
+        ("t.csv", b'a,b\n"1","x"\n2.5,y\n'),
+        ("t.tsv", b"a\tb\n1\tx\n2.5\ty\n"),
+        ("t.csv.gz", gzip.compress(b"a,b\n1,x\n2.5,y\n")),
+        ("t.jsonl", b'{"a": 1, "b": "x"}\n{"b": "y", "a": 2.5}\n'),
+        ("T.NDJSON", b'{"a": 1, "b": "x"}\n\n{"a": 2.5, "b": "y"}\n'),
+    ],
+)
+def test_each_text_format_gives_the_same_table(table, name, content):
+    t = table(content, name)
+    assert t.frame.columns == ["a", "b"]
+    np.testing.assert_array_equal(t.numbers("a"), [1.0, 2.5])
+    assert t.categories("b") == ["x", "y"]
+    assert t.name == name
+    assert t.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_parquet_and_tables_in_memory_give_the_same_table(tmp_path):
+    frame = pl.DataFrame({"a": [1.0, None], "b": ["x", "y"]})
+    frame.write_parquet(tmp_path / "t.parquet")
+    pandas = pd.DataFrame({"a": [1.0, np.nan], "b": ["x", "y"]})
+    arrow = pa.table({"a": [1.0, None], "b": ["x", "y"]})
+    for source in (tmp_path / "t.parquet", str(tmp_path / "t.parquet"), frame, pandas, arrow):
+        t = read_table(source)
+        np.testing.assert_array_equal(t.numbers("a", allow_missing=True), [1.0, np.nan])
+        assert t.categories("b") == ["x", "y"]
+
+
+def test_sha256_of_a_table_in_memory_follows_its_content():
+    frame = pl.DataFrame({"a": [1.0, 2.0]})
+    same = read_table(pl.DataFrame({"a": [1.0, 2.0]})).sha256
+    assert read_table(frame).sha256 == same
+    assert read_table(frame.rename({"a": "b"})).sha256 != same
+    assert read_table(frame.with_columns(a=pl.Series([1.0, 3.0]))).sha256 != same
+    assert read_table(frame.cast(pl.Float32)).sha256 != same
+
+
+def test_named_pandas_index_becomes_a_column():
+    index = pd.Index(pd.to_datetime(["2020-01-01", "2020-01-02"]), name="when")
+    t = read_table(pd.DataFrame({"a": [1, 2]}, index=index))
+    np.testing.assert_array_equal(t.times("when"), np.array(["2020-01-01", "2020-01-02"], "M8[us]"))
+
+
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.none(), min_size=1, max_size=30)
+)
+def test_numbers_survive_being_written_as_csv(tmp_path_factory, values):
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    rows = "".join(f"{i},{'' if v is None else repr(v)}\n" for i, v in enumerate(values))
+    path.write_text("i,v\n" + rows)
+    expected = [np.nan if v is None else v for v in values]
+    np.testing.assert_array_equal(read_table(path).numbers("v", allow_missing=True), expected)
+
+
+@pytest.mark.parametrize("word", ["", "  ", "NA", "N/A", "null", "None", "-"])
+def test_missing_numbers(table, word):
+    t = table(f"a,b\n1,x\n{word},y\n3,z\n")
+    np.testing.assert_array_equal(t.numbers("a", allow_missing=True), [1, np.nan, 3])
+    message = error(lambda: t.numbers("a"))
+    assert message == "prices.csv: row 2, column 'a': expected a number, got nothing; fill it in"
+
+
+def test_words_for_missing_numbers_are_categories_like_any_other(table):
+    assert table("a,b\n1,NA\n2,none\n3,\n").categories("b") == ["NA", "none", ""]
+
+
+def test_categories_keep_leading_zeros(table):
+    assert table("id,x\n007,1\n7,2\n").categories("id") == ["007", "7"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "got", "remedy"),
+    [
+        ("NaN", "got NaN", "leave the cell empty"),
+        ("-inf", "got infinity", "leave the cell empty"),
+        ("x", "got 'x'", "correct the value"),
+        (" 2", "got ' 2'", "remove the spaces"),
+        ('"1,234.5"', "got '1,234.5'", "thousands separators"),
+        ('"1,5"', "got '1,5'", "decimal mark"),
+        ("$3", "got '$3'", "without its unit"),
+        ("7%", "got '7%'", "without its unit"),
+    ],
+)
+def test_what_is_no_finite_number_is_named_with_its_row(table, cell, got, remedy):
+    t = table(f"day,close\n1,2\n2,3\n3,{cell}\n4,5\n")
+    message = error(lambda: t.numbers("close"))
+    assert message.startswith(
+        f"prices.csv: row 3, column 'close': expected a finite number, {got}; "
+    )
+    assert remedy in message
+
+
+def test_wrong_numbers_are_counted(table):
+    message = error(lambda: table("a,b\nx,1\n2,1\ny,1\nz,1\n").numbers("a"))
+    assert "row 1, column 'a': expected a finite number, got 'x' (and 2 more rows like it)" in (
+        message
+    )
+
+
+def test_nan_in_a_polars_table_is_wrong_not_missing():
+    t = read_table(pl.DataFrame({"a": [1.0, float("nan")]}))
+    assert "row 2, column 'a': expected a finite number, got NaN" in error(lambda: t.numbers("a"))
+
+
+def test_booleans_are_numbers_and_lists_are_not():
+    t = read_table(pl.DataFrame({"holiday": [True, False], "tags": [["x"], []]}))
+    np.testing.assert_array_equal(t.numbers("holiday"), [1.0, 0.0])
+    assert "column 'tags' holds List(String): expected numbers" in error(lambda: t.numbers("tags"))
+    assert "column 'tags' holds List(String): expected cat" in error(lambda: t.categories("tags"))
+
+
+def test_is_number_goes_by_the_majority(table):
+    t = table("a,b,c,d\n1,x,W,\n2,1,A,\noops,y,U,\nNA,z,W,\n")
+    kinds = {column: t.is_number(column) for column in t.frame.columns}
+    assert kinds == {"a": True, "b": False, "c": False, "d": False}
+
+
+def test_unknown_column_names_the_nearest_and_the_option(table):
+    t = table("date,close\n1,2\n")
+    assert error(lambda: t.require("clsoe", "--input")) == (
+        "prices.csv: no column 'clsoe' (from --input); did you mean 'close'? columns: date, close"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("t.csv", b"", "t.csv: the file is empty"),
+        ("t.csv", b" \n\n", "t.csv: the file is empty"),
+        ("t.csv", b"a,b\n", "t.csv: the table has a header but no rows"),
+        ("t.csv", b"\na,b\n1,2\n", "t.csv: the first line is blank"),
+        ("t.csv", b"a,b\n1,2\n3,4,5\n", "t.csv: row 2: expected 2 fields as in the header, got 3"),
+        ("t.csv", b"a,b\n1,2\n3\n4\n", "t.csv: row 2: expected 2 fields as in the header, got 1"),
+        ("t.csv", b'a,b\n"1\n,",2\n3\n', "t.csv: row 2: expected 2 fields as in the header, got 1"),
+        ("t.csv", b'a,b\n1,2\n"x,4\n5,6\n', "t.csv: row 2: a quotation mark"),
+        ("t.csv", b"a,b,a\n1,2,3\n", "t.csv: several columns have the same name: 'a'"),
+        ("t.csv", b"a,b\n1,2\n3,\xe9\n", "t.csv: row 2 holds the byte 0xe9, which is not UTF-8"),
+        ("t.csv", b"\xff\xfea\0", "t.csv: the header holds the byte 0xff"),
+        ("t.csv.gz", b"not packed", "not a complete gzip file"),
+        ("t.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99)[:-9], "not a complete gzip file"),
+        ("t.jsonl", b'{"a":1}\n{"a":\n', "t.jsonl: row 2: not a line of JSON"),
+        ("t.jsonl", b'{"a":1}\n{"a":NaN}\n', "t.jsonl: row 2: not a line of JSON: NaN is no JSON"),
+        ("t.jsonl", b'{"a":1}\n[2]\n', 't.jsonl: row 2: expected an object {"column": value}'),
+        ("t.jsonl", b"1\n2\n", "t.jsonl: row 1: expected an object {\"column\": value}, got '1'"),
+        ("t.jsonl", b'{"a":1,"a":2}\n', "row 1: several columns have the same name: 'a'"),
+        ("t.parquet", b"PAR1 and then nothing", "not a readable .parquet file"),
+        ("t.xlsx", b"PK", "unknown kind of table '.xlsx'; expected one of: .csv, .tsv"),
+        ("t", b"a\n1\n", "unknown kind of table ''; expected one of"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why(table, name, content, expected):
+    message = error(lambda: table(content, name))
+    assert expected in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("kept", [3, 40, 200, 400, -1])
+def test_truncated_parquet(tmp_path, kept):
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"a": np.arange(100.0)}).write_parquet(path)
+    path.write_bytes(path.read_bytes()[:kept])
+    assert "t.parquet: not a readable .parquet file" in error(lambda: read_table(path))
+
+
+def test_missing_file_names_the_nearest(write, tmp_path):
+    write("a\n1\n", "prices.csv")
+    assert "price.csv: no such file; did you mean 'prices.csv'?" in error(
+        lambda: read_table(tmp_path / "price.csv")
+    )
+    assert error(lambda: read_table(tmp_path / "no" / "x.csv")).endswith("x.csv: no such file")
+    assert "expected a table, got a folder" in error(lambda: read_table(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ({"a": [1]}, "expected a path or a pandas, polars or Arrow table, got dict"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "'a' 2 times"),
+        (pl.DataFrame({"a": []}), "table: the table has no rows"),
+        (pl.DataFrame(), "table: the table has no rows"),
+    ],
+)
+def test_a_table_in_memory_that_cannot_be_read_says_why(source, expected):
+    assert expected in error(lambda: read_table(source))
+
+
+def test_a_blank_line_keeps_the_numbers_of_later_rows(table):
+    t = table("a,b\n1,2\n\n3,x\n")
+    assert "row 3, column 'b'" in error(lambda: t.numbers("b"))
+
+
+def test_times_name_the_row_and_the_layout_of_the_others(table):
+    t = table("date,x\n2020-01-01,1\n2020-01-02,1\n2020-13-03,1\n")
+    assert error(lambda: t.times("date")) == (
+        "prices.csv: row 3, column 'date': expected a date, a time or a whole number as in the "
+        "other rows (YYYY-MM-DD), got '2020-13-03'; write all times alike, best as YYYY-MM-DD"
+    )
+    t = table("date,x\n2020-01-01,1\n,1\n")
+    assert "row 2, column 'date': the time is missing" in error(lambda: t.times("date"))
+    t = table("date,x\nsoon,1\n")
+    assert "expected a date, a time or a whole number, got 'soon'" in error(lambda: t.times("date"))
+
+
+@given(
+    st.sampled_from([".csv", ".tsv", ".jsonl", ".csv.gz", ".parquet"]),
+    st.binary(max_size=80)
+    | st.text('ab,;"\n\r\t 1.e-{}[]:', max_size=80).map(str.encode)
+    | st.binary(max_size=40).map(gzip.compress),
+)
+def test_whatever_a_file_holds_it_is_a_table_or_an_input_error(tmp_path_factory, kind, content):
+    path = tmp_path_factory.mktemp("any") / f"t{kind}"
+    path.write_bytes(content)
+    t, refused = attempt(partial(read_table, path))
+    if t is None:
+        assert refused.isprintable()
+        return
+    assert t.frame.height > 0
+    for column in t.frame.columns:
+        for read in (t.numbers, t.categories, t.times):
+            values, refused = attempt(partial(read, column))
+            assert repr(column) in refused if values is None else len(values) == t.frame.height
+
+
+def attempt(act):
+    """Return what `act` returns, or None and the message of its `InputError`."""
+    try:
+        return act(), ""
+    except InputError as caught:
+        return None, str(caught)
