@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from elman.model import Model
 
     load = Model.load
+    __version__: str
 
 # Each public name and the module it lives in.
 _PUBLIC = {

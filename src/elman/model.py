@@ -134,7 +134,7 @@ class Model:
 
     def series(self, table: Any) -> dict[str, Any]:
         """Return a table's series as the report draws them."""
-        return self._job().read_series(self._learnt, read_table(table))
+        return self._job().read_series(self._learnt, self.config, read_table(table))
 
     def save(self, path: Path | str) -> Path:
         """Write the model as a run folder at `path`, which must not exist.
@@ -199,12 +199,11 @@ class Model:
                 f"{', '.join(fixed)} cannot change in the middle of a run; what can: "
                 f"{', '.join(RESUMABLE)}"
             )
-        if config.table is None:
-            raise InputError(f"{folder.path}: was made from a table in memory, not from a file")
         config = Config.parse(config.model_dump() | changes, str(folder.config_path))
-        model = cls.from_config(config)
-        valid = _read(config.valid_table)
-        return model._fit(read_table(config.table), valid, run, observer, resumed=True)
+        table, valid = _read(config.table), _read(config.valid_table)
+        if table is None:
+            raise InputError(f"{folder.path}: was made from a table in memory, not from a file")
+        return cls.from_config(config)._fit(table, valid, run, observer, resumed=True)
 
     def _fit(
         self,

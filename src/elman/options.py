@@ -1,4 +1,4 @@
-"""The base of every group of options: declared once, checked exhaustively, said in the user's words.
+"""The base of every group of options: declared once, checked exhaustively, in the user's words.
 
 Each package declares its own group beside the code that it steers (`DataOptions`,
 `NetworkOptions`, `TrainingOptions`, ...); `elman.config.Config` joins them. The command line and

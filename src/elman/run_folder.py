@@ -52,12 +52,7 @@ class RunFolder:
         Raises:
             InputError: `path` exists, or cannot be written.
         """
-        path = Path(path)
-        if path.exists():
-            raise InputError(
-                f"{path}: exists already; name another folder with --out, or go on with that run "
-                f"by `elman fit --resume {path}`"
-            )
+        path = new_folder(path, "")
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             (temporary / "checkpoints").mkdir(parents=True)
@@ -151,6 +146,25 @@ class RunFolder:
             return document, load(weights_path.read_bytes())
         except (SafetensorError, OSError) as error:
             raise InputError(f"{weights_path}: damaged ({error})") from None
+
+
+def new_folder(path: Path | str | None, name: str) -> Path:
+    """Return `path`, which must be free, or if it is None the first free one of `runs/name`, -2...
+
+    Raises:
+        InputError: `path` exists.
+    """
+    if path is None:
+        path, number = Path("runs") / name, 1
+        while path.exists():
+            number += 1
+            path = path.with_name(f"{name}-{number}")
+    elif Path(path).exists():
+        raise InputError(
+            f"{path}: exists already; name another folder with --out, or go on with that run by "
+            f"`elman fit --resume {path}`"
+        )
+    return Path(path)
 
 
 def _digest(document: dict[str, Any]) -> str:

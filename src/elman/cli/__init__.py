@@ -104,5 +104,3 @@ def _usage(error: Exception, arguments: list[str]) -> str:
 def _say(message: str, status: int) -> int:
     print(f"elman: {message}", file=sys.stderr)
     return status
-
-

@@ -47,5 +47,7 @@ def check(
         f"{counts[severity]} {severity}{'' if counts[severity] == 1 else 's'}"
         for severity in _STYLES
     )
-    console.print(f"{options.table}: {total if findings else 'nothing found that would spoil training'}")
+    console.print(
+        f"{options.table}: {total if findings else 'nothing found that would spoil training'}"
+    )
     return 1 if counts["error"] else 0

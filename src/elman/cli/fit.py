@@ -66,11 +66,10 @@ def gather(table: Path | None, config: Path | None, given: dict[str, Any]) -> Co
 
 def _start(config: Config, out: Path | None) -> tuple[Any, Path]:
     from elman.model import Model
+    from elman.run_folder import new_folder
 
     assert config.table is not None
-    run = out or _free_name(Path("runs") / Path(config.table).stem)
-    if run.exists():  # said before the training, not after it
-        raise InputError(f"{run}: exists already; name another with --out, or --resume {run}")
+    run = new_folder(out, Path(config.table).stem)
     model = Model.from_config(config)
     with TerminalObserver() as observer:
         model.fit(config.table, config.valid_table, run=run, observer=observer)
@@ -100,11 +99,3 @@ def _say_result(model: Any, run: Path) -> None:
     )
     print(f"run:    {run}")
     print(f"report: {page}")
-
-
-def _free_name(wanted: Path) -> Path:
-    number, name = 1, wanted
-    while name.exists():
-        number += 1
-        name = wanted.with_name(f"{wanted.name}-{number}")
-    return name

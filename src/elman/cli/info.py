@@ -39,7 +39,5 @@ def _version(name: str) -> str:
 def _devices() -> list[str]:
     import torch
 
-    cuda = [
-        f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())
-    ]
+    cuda = [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
     return [*cuda, "cpu", *(["mps"] if torch.backends.mps.is_available() else [])]

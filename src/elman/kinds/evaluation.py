@@ -152,9 +152,7 @@ class Evaluator:
             at = (values_TC, origins_W[mine], target.horizon)
             point_WNC[mine] = baseline.forecast(*at, series=index)
             if spread_WNCQ is not None:
-                spread_WNCQ[mine] = baseline.forecast_quantiles(
-                    *at, target.quantiles, series=index
-                )
+                spread_WNCQ[mine] = baseline.forecast_quantiles(*at, target.quantiles, series=index)
         return point_WNC, spread_WNCQ
 
     def _mase_scale(self, key: str | None) -> np.ndarray:
@@ -211,7 +209,9 @@ class _Rows:
         N, C = horizon, len(self.columns)
         rows_WN = origins_W[:, None] + np.arange(1, N + 1)
         each = [part.times for part in self.parts]
-        times = each if each[0] is not None else [np.arange(1, len(p.frame) + 1) for p in self.parts]
+        times = (
+            each if each[0] is not None else [np.arange(1, len(p.frame) + 1) for p in self.parts]
+        )
         origin_W = _gather(times, series_W, origins_W)
         time_WN = _gather(times, series_W[:, None].repeat(N, 1), rows_WN)
         keys = np.array([part.key or "" for part in self.parts])[series_W]
@@ -249,7 +249,9 @@ def show_times(times: np.ndarray) -> np.ndarray:
     days = times.astype("M8[D]")
     if (days == times).all():
         return days.astype(str)
-    return np.datetime_as_string(times, unit="s" if (times == times.astype("M8[s]")).all() else "us")
+    return np.datetime_as_string(
+        times, unit="s" if (times == times.astype("M8[s]")).all() else "us"
+    )
 
 
 def _gather(each: Sequence[np.ndarray | None], series: np.ndarray, rows: np.ndarray) -> np.ndarray:

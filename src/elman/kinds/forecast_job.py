@@ -7,7 +7,7 @@ gives the training loop its mini-batches and losses, and scores the trained netw
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,8 +105,7 @@ class ForecastJob:
                 raise InputError(
                     f"{self.panel.name}: no window of lookback {forecaster.lookback} + horizon "
                     f"{forecaster.target.horizon} fits into the {name} span; choose a smaller "
-                    "lookback or a longer span"
-                    + (", or windows=across" if self._within else "")
+                    "lookback or a longer span" + (", or windows=across" if self._within else "")
                 )
         return ForecastTask(forecaster, track, train, valid, precision)
 
@@ -259,9 +258,9 @@ def predict(network: nn.Module, forecaster: Forecaster, table: Table) -> pl.Data
     return frame if forecaster.group else frame.drop("group")
 
 
-def read_series(forecaster: Forecaster, table: Table) -> dict[str, Any]:
+def read_series(forecaster: Forecaster, options: Any, table: Table) -> dict[str, Any]:
     """Return a table's series as figures want them: columns, and by group times and values."""
-    parts, _ = forecaster.parts(table)
+    parts, _ = forecaster.parts(table, since=options.since, until=options.until)
     columns = list(forecaster.target.columns)
     groups = [
         {
@@ -287,9 +286,9 @@ def evaluate(network: nn.Module, forecaster: Forecaster, name: str, table: Table
         baselines.append(SeasonalNaive(forecaster.period, _unit(panel.step)))
     evaluation = Evaluation()
     track = forecaster.track(parts)
-    Evaluator(
-        forecaster, network, name, parts, track, baselines, fitted=False, within=True
-    ).add(TABLE, evaluation)
+    Evaluator(forecaster, network, name, parts, track, baselines, fitted=False, within=True).add(
+        TABLE, evaluation
+    )
     return evaluation
 
 
@@ -385,22 +384,18 @@ def _seconds(step: Step) -> float:
 def _default_lookback(
     period: int, horizon: int, training: Mapping[str | None, pl.DataFrame]
 ) -> int:
-    """Two horizons and at least 32 steps, in whole seasons, but no more than a third of the data."""
+    """Two horizons and at least 32 steps, in whole seasons, but at most a third of the data."""
     wanted = max(2 * horizon, _LEAST_LOOKBACK, period + 1)
     wanted = -(-wanted // period) * period
     shortest = min(span.height for span in training.values())
     return max(1, min(wanted, shortest // 3))
 
 
-
-
 def _unit(step: Step | None) -> str:
     return f"{step.unit}s" if step and step.count == 1 and step.unit != "integer" else "steps"
 
 
-def _must_look_back(
-    forecaster: Forecaster, parts: list[Part], name: str, ahead: int = 0
-) -> None:
+def _must_look_back(forecaster: Forecaster, parts: list[Part], name: str, ahead: int = 0) -> None:
     for part in parts:
         if part.known < forecaster.lookback + ahead:
             group = f", group {part.key!r}" if part.key is not None else ""

@@ -90,7 +90,13 @@ class Forecaster:
         return self.inputs.feature_names + self.inputs.ahead_names(self.target.horizon)
 
     def parts(
-        self, table: Table, *, split: str | None = None, ahead: bool = False
+        self,
+        table: Table,
+        *,
+        split: str | None = None,
+        ahead: bool = False,
+        since: str | None = None,
+        until: str | None = None,
     ) -> tuple[list[Part], Panel]:
         """Read another table as the model's own was read.
 
@@ -98,6 +104,7 @@ class Forecaster:
             table: it must have the columns that the model was trained on.
             split: name of the span that all its rows make, if any.
             ahead: whether its future is to be forecast, so that what is known ahead must be there.
+            since, until: the range of times to read.
 
         Raises:
             InputError: what the model needs is not there, or is not usable.
@@ -118,6 +125,8 @@ class Forecaster:
             categories=list(self.inputs.categories),
             known=list(self.inputs.known),
             missing=self.missing,
+            since=since,
+            until=until,
         )
         panel.raise_errors()
         parts = make_parts(panel, whole_spans(panel, split))
@@ -132,7 +141,7 @@ class Forecaster:
     def windows(
         self, track: Track, parts: Sequence[Part], split: str, *, within: bool, score: bool
     ) -> Windows:
-        """Return a split's windows: to train on, or with `score` to be scored at their last step."""
+        """Return a split's windows to train on or, with `score`, to score at their last step."""
         origins = [
             offset + self.origins(part.spans[split], within=within)
             for part, offset in zip(parts, track.offsets[:-1], strict=True)

@@ -206,9 +206,7 @@ class Trainer:
     def _save(self) -> None:
         if self.folder:
             path = self.folder / checkpoint.FILE_NAME
-            checkpoint.save(
-                path, self.progress, self.network, self.best, self.optimizer, self.data
-            )
+            checkpoint.save(path, self.progress, self.network, self.best, self.optimizer, self.data)
         self._saved_at = time.monotonic()
 
     def _why_not_finite(self, batch: Batch, loss: float) -> str:

@@ -32,5 +32,7 @@ class TrainingOptions(Options):
     seed: int = option(0, "Seed of every random number.", ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "Where to train.")
     precision: Literal["float32", "bf16"] = option("float32", "Of the forward pass.")
-    threads: int | None = option(None, "CPU threads; if not given, one for a small network, else all.", ge=1)
+    threads: int | None = option(
+        None, "CPU threads; if not given, one for a small network, else all.", ge=1
+    )
     checkpoint_seconds: float = option(10.0, "Least time between two checkpoints.", ge=0)

@@ -24,9 +24,7 @@ CALENDAR: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "hour": lambda t: _cycle((t - t.astype("M8[D]")) / np.timedelta64(1, "D")),
     "weekday": lambda t: np.eye(7)[(t.astype("M8[D]").astype(np.int64) + 3) % 7],
     "monthday": lambda t: _cycle((t.astype("M8[D]") - t.astype("M8[M]")) / np.timedelta64(31, "D")),
-    "yearday": lambda t: _cycle(
-        (t.astype("M8[D]") - t.astype("M8[Y]")) / np.timedelta64(366, "D")
-    ),
+    "yearday": lambda t: _cycle((t.astype("M8[D]") - t.astype("M8[Y]")) / np.timedelta64(366, "D")),
     "month": lambda t: np.eye(12)[t.astype("M8[M]").astype(np.int64) % 12],
 }
 

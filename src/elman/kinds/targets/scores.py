@@ -15,7 +15,7 @@ import numpy as np
 Axis = int | tuple[int, ...] | None
 Row = dict[str, Any]
 
-SPLITS = {"valid": "validation span", "test": "test span"}
+SPLITS = {"valid": "validation span", "test": "test span", "table": "table given"}
 METRICS = {
     "mae": "MAE",
     "rmse": "RMSE",

@@ -1,0 +1,1 @@
+"""Training through time: the loop, its checkpoints, and random numbers by place."""
