@@ -257,11 +257,11 @@ def _read_file(path: Path) -> pl.DataFrame:
 def _read_delimited(raw: bytes, name: str, *, separators: str) -> pl.DataFrame:
     data = _clean(raw, name)
     first_line = data.partition(b"\n")[0].decode()
+    if not first_line.strip("\r"):
+        raise InputError(f"{name}: the first line is blank; expected the names of the columns")
     separator = next((mark for mark in separators if mark in first_line), separators[0])
     first, num_records = _check_records(np.frombuffer(data, np.uint8), ord(separator), name)
     header = data[:first].decode()
-    if not header.strip():
-        raise InputError(f"{name}: the first line is blank; expected the names of the columns")
     try:
         _check_names(next(csv.reader(io.StringIO(header), delimiter=separator)), name)
     except csv.Error as error:

@@ -187,7 +187,8 @@ def prepare(
     period = options.period or _find_season(training, target.columns, panel.step)
     lookback = options.lookback or _default_lookback(period, horizon, training)
     splits = make_splits(panel, **cuts, lookback=lookback, horizon=horizon)
-    findings[:] = check_panel(
+    findings += splits.findings
+    findings += check_panel(
         panel,
         splits,
         inputs=list(inputs.columns),
