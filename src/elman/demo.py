@@ -102,8 +102,8 @@ def run_demo(
         sections.append(_section(example, folder, scores, words))
     intro = (
         "Plain RNN, GRU and LSTM, each one layer of 32 units, trained by backpropagation through "
-        "time, scored on the last 15% of each series, which none of them has seen. Each run's own "
-        "folder beside this page holds its report, weights and forecasts."
+        "time, scored on the last 15% of each series, which none of them has seen. Each run has a "
+        "folder beside this page; `elman report FOLDER` draws a page of its own."
     )
     return write_comparison(
         folder / "report.html", "Elman: two series, three cells", intro, sections
@@ -139,7 +139,12 @@ def _in_words(scores: list[dict[str, Any]]) -> str:
     pair = (
         f"{best['forecaster']} (MAE {best['mae']:.4g}), {naive['forecaster']} ({naive['mae']:.4g})"
     )
-    if ratio >= 1:
+    if abs(ratio - 1) < 0.005:
+        return (
+            f"The best cell all but equals the {naive['forecaster']}, to within half a percent: it "
+            f"has learnt to repeat today's price. Best of each: {pair}."
+        )
+    if ratio > 1:
         return f"No cell beats the {naive['forecaster']} here. Best of each: {pair}."
     if ratio > 0.95:
         return (

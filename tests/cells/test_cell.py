@@ -99,3 +99,13 @@ def test_bind_computes_with_other_tensors_and_leaves_the_cell():
 def test_a_cell_without_a_step_says_so():
     with pytest.raises(NotImplementedError, match="Cell has no step"):
         Cell(1, 1)(torch.zeros(1, 1))
+
+
+def test_a_module_hidden_by_the_class_is_refused():
+    class Hidden(Cell):
+        def __init__(self, input_size, hidden_size):
+            super().__init__(input_size, hidden_size)
+            self.gates = torch.nn.Linear(input_size, hidden_size)
+
+    with pytest.raises(InputError, match=r"Hidden\.gates.*choose another name"):
+        Hidden(2, 3)

@@ -62,6 +62,15 @@ class Cell(nn.Module):
         self.input_size = input_size
         self.hidden_size = hidden_size
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, but no parameter or module that the class would hide."""
+        if isinstance(value, nn.Module | nn.Parameter) and hasattr(type(self), name):
+            raise InputError(
+                f"{type(self).__name__}.{name}: every cell has something of that name, which would "
+                f"hide this {type(value).__name__}; choose another name"
+            )
+        super().__setattr__(name, value)
+
     @property
     def state_sizes(self) -> tuple[int, ...]:
         """The width of each state tensor, in the order of `state_names`."""

@@ -4,8 +4,8 @@ All series of a panel lie one behind the other in one tensor; a window never cro
 into the next. At step t of a window the network reads the series at t and what is known ahead of
 the steps t+1..t+N; it is to say the target at t+1..t+N.
 
-Legend: T all steps, W windows, B batch, L lookback, N horizon, I input features, K features known
-ahead, C target columns.
+Legend: T all steps, W windows, B batch, L lookback, S steps asked for (L or 1), N horizon, I input
+features, K features known ahead, C target columns.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Track:
         """Lay the series' (x_TI, known_TK, y_TC) one behind the other, as float32 on `device`."""
         x, known, y = (
             torch.from_numpy(np.concatenate(arrays).astype(np.float32)).to(device)
-            for arrays in zip(*parts, strict=True)
+            for arrays in zip(*parts, strict=True)  # contiguous: Windows makes views of them
         )
         offsets = np.cumsum([0, *(len(part[0]) for part in parts)])
         return Track(x, known, y, offsets)
@@ -71,41 +71,47 @@ class Windows:
         season: int | None = None,
     ) -> None:
         self.track, self.lookback, self.horizon = track, lookback, horizon
-        self.origins = torch.as_tensor(origins, dtype=torch.long, device=track.x_TI.device)
-        self.series = np.searchsorted(track.offsets, origins, side="right") - 1
-        back = 0 if last_only else lookback - 1
         device = track.x_TI.device
-        self._steps_L = torch.arange(1 - lookback, 1, device=device)
-        self._asked_L = torch.arange(-back, 1, device=device)
-        self._ahead_N = torch.arange(1, horizon + 1, device=device)
-        self._season_N = None
+        self.origins = torch.as_tensor(origins, dtype=torch.long, device=device)
+        self.series = np.searchsorted(track.offsets, origins, side="right") - 1
+        self._starts = self.origins - (lookback - 1)
+        S = 1 if last_only else lookback
+        self._season = season
         if season is not None:
-            self._season_N = self._ahead_N - season * ((self._ahead_N + season - 1) // season)
+            self._asked_S1 = torch.arange(1 - S, 1, device=device)[:, None]
+            ahead_N = torch.arange(1, horizon + 1, device=device)
+            self._season_N = ahead_N - season * ((ahead_N + season - 1) // season)
             self._first = torch.as_tensor(track.offsets[self.series], device=device)
+        # Views in which row s is the window that starts at row s of the track: neighbouring
+        # windows share their memory, and cutting a mini-batch is one copy of its rows.
+        windows = max(0, len(track.x_TI) - lookback - horizon + 1)
+        num_own, K, C = (part.shape[1] for part in (track.x_TI, track.known_TK, track.y_TC))
+        self._x_WLI = track.x_TI.as_strided((windows, lookback, num_own), (num_own, num_own, 1))
+        # What is known of the next N steps lies in one piece behind each step.
+        self._known_WLK = track.known_TK.as_strided((windows, lookback, horizon * K), (K, K, 1), K)
+        self._y_WSNC = track.y_TC.as_strided(
+            (windows, S, horizon, C), (C, C, C, 1), (lookback - S + 1) * C
+        )
 
     def __len__(self) -> int:
         return len(self.origins)
 
     def batch(self, picks: Tensor | slice) -> Batch:
         """Return the windows `picks`: x_BTI, target and anchor as (B, steps asked for, N, C)."""
-        origins_B = self.origins[picks]
-        steps_BL = origins_B[:, None] + self._steps_L
-        x_BLI = self.track.x_TI[steps_BL]
-        if self.track.known_TK.shape[1]:
-            ahead_BLN = steps_BL[:, :, None] + self._ahead_N
-            known_BLNK = self.track.known_TK[ahead_BLN]
-            x_BLI = torch.cat([x_BLI, known_BLNK.flatten(2)], dim=2)
-        asked_BL1 = (origins_B[:, None] + self._asked_L)[:, :, None]
-        target = self.track.y_TC[asked_BL1 + self._ahead_N]
-        return Batch(x_BLI, target, anchor=self._anchor(picks, asked_BL1))
+        starts_B = self._starts[picks]
+        x_BLI = self._x_WLI[starts_B]
+        if self._known_WLK.shape[2]:
+            x_BLI = torch.cat([x_BLI, self._known_WLK[starts_B]], dim=2)
+        return Batch(x_BLI, self._y_WSNC[starts_B], anchor=self._anchor(picks))
 
-    def _anchor(self, picks: Tensor | slice, asked_BL1: Tensor) -> Tensor | None:
-        if self._season_N is None:
+    def _anchor(self, picks: Tensor | slice) -> Tensor | None:
+        if self._season is None:
             return None
-        at_BLN = asked_BL1 + self._season_N
+        asked_BS1 = self.origins[picks][:, None, None] + self._asked_S1
+        at_BSN = asked_BS1 + self._season_N
         # Too early in the series for a season to lie behind: its last value serves.
-        at_BLN = torch.where(at_BLN < self._first[picks][:, None, None], asked_BL1, at_BLN)
-        return self.track.y_TC[at_BLN]
+        early = at_BSN < self._first[picks][:, None, None]
+        return self.track.y_TC[torch.where(early, asked_BS1, at_BSN)]
 
     def order(self, batch_size: int, generator: torch.Generator) -> list[Tensor]:
         """Return one epoch's mini-batches in shuffled order, as picks for `batch`."""

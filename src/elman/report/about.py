@@ -54,7 +54,7 @@ def _what(run: RunData) -> str:
     """Say in words what was forecast from what, and by which network."""
     data, network = run.model.get("data") or {}, run.model.get("network") or {}
     step = data.get("step")
-    ahead = f"{count(run.horizon, 'step')} ahead" + (f" (a step is {step})" if step else "")
+    ahead = f"{count(run.horizon, 'step')} ahead" + (f" (step: {step})" if step else "")
     words = f"Forecast: {' and '.join(run.targets) or 'nothing yet'}, {ahead}"
     if run.config.get("input"):
         words += f", from {_flat(run.config['input'])}"
@@ -185,6 +185,7 @@ def _predicted_panels(run: RunData) -> list[tuple[str, np.ndarray, np.ndarray]]:
 def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     columns = record.get("columns") or []
     period = record.get("period")
+    season = count(period, "step") if isinstance(period, int) and period > 1 else "none"
     rows = [
         ("Name", record.get("name")),
         ("File", record.get("path")),
@@ -192,9 +193,7 @@ def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Rows", _whole(record.get("rows"))),
         ("Series", _whole(record.get("series"))),
         ("Step", record.get("step")),
-        ("From", moment(record["start"]) if record.get("start") is not None else None),
-        ("To", moment(record["end"]) if record.get("end") is not None else None),
-        ("Seasonal period found", count(period, "step") if isinstance(period, int) else None),
+        ("Season", season),
         ("Columns", ", ".join(str(c) for c in columns)),
     ]
     return [(name, str(value)) for name, value in rows if value not in (None, "")]

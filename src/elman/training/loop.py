@@ -26,7 +26,7 @@ from elman.training import checkpoint
 from elman.training.checkpoint import Progress
 from elman.training.observer import EpochMetrics, Observer
 from elman.training.options import TrainingOptions
-from elman.training.randomness import derive, generator, own_randomness
+from elman.training.randomness import derive, generator, own_randomness, seed_device
 
 
 class Task(Protocol):
@@ -81,6 +81,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.optimizer = make_optimizer(self.network, self.options)
+        self._parameters = list(self.network.parameters())
+        self._device = self._parameters[0].device
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
         self.interrupted = False
@@ -139,17 +141,19 @@ class Trainer:
 
     def _step(self, batch: Batch, num_batches: int) -> None:
         options, progress = self.options, self.progress
-        torch.manual_seed(derive(options.seed, "dropout", progress.epoch, progress.batch))
+        seed = derive(options.seed, "dropout", progress.epoch, progress.batch)
+        seed_device(self._device, seed)
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.task.loss(self.network, batch)
         loss.backward()
-        parameters = list(self.network.parameters())
-        norm = nn.utils.clip_grad_norm_(parameters, options.clip_norm or math.inf)
-        if options.clip_value:
-            nn.utils.clip_grad_value_(parameters, options.clip_value)
+        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         loss_value, norm_value = loss.item(), norm.item()
         if not math.isfinite(loss_value) or not math.isfinite(norm_value):
             raise DivergenceError(self._why_not_finite(batch, loss_value))
+        if options.clip_norm and norm_value > options.clip_norm:
+            nn.utils.clip_grads_with_norm_(self._parameters, options.clip_norm, norm)
+        if options.clip_value:
+            nn.utils.clip_grad_value_(self._parameters, options.clip_value)
         self.optimizer.step()
         progress.batch += 1
         progress.step += 1

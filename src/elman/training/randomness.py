@@ -25,6 +25,20 @@ def generator(seed: int, purpose: str, *place: int) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, purpose, *place))
 
 
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed the global generator that operations on one device draw from, dropout among them.
+
+    `torch.manual_seed` would seed those of all devices, and for each that is not yet in use note
+    the call and its stack trace for later: slow, and it grows with every step.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    elif device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
 @contextmanager
 def own_randomness(seed: int, purpose: str) -> Iterator[None]:
     """Seed torch's global generators inside the block; the caller's are as they were after it."""

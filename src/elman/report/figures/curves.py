@@ -60,7 +60,8 @@ def _loss_words(epochs: np.ndarray, curves: dict[str, np.ndarray], best_epoch: i
         valid = curves["valid_loss"]
         lowest = int(np.nanargmin(valid))
         words.append(
-            f"Validation loss was lowest at epoch {epochs[lowest]}: {number(valid[lowest])}."
+            "Validation loss, taken at the last step of each window, was lowest at epoch "
+            f"{epochs[lowest]}: {number(valid[lowest])}."
         )
         rise = valid[-1] / valid[lowest] - 1 if valid[lowest] > 0 else 0.0
         if rise > 0.05:
