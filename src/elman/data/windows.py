@@ -22,7 +22,7 @@ from elman.data.batch import Batch
 
 @dataclass(frozen=True)
 class Track:
-    """All series of a panel, encoded and laid one behind the other.
+    """All series of a panel, encoded and laid one behind the other, each tensor contiguous.
 
     Attributes:
         x_TI: features that are read at their own step.
@@ -39,9 +39,10 @@ class Track:
     @staticmethod
     def join(parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], device: str) -> Track:
         """Lay the series' (x_TI, known_TK, y_TC) one behind the other, as float32 on `device`."""
+        # Row by row in memory, whatever the order of the parts: Windows makes views of them.
         x, known, y = (
-            torch.from_numpy(np.concatenate(arrays).astype(np.float32)).to(device)
-            for arrays in zip(*parts, strict=True)  # contiguous: Windows makes views of them
+            torch.from_numpy(np.ascontiguousarray(np.concatenate(arrays), np.float32)).to(device)
+            for arrays in zip(*parts, strict=True)
         )
         offsets = np.cumsum([0, *(len(part[0]) for part in parts)])
         return Track(x, known, y, offsets)

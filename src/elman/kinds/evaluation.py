@@ -91,7 +91,8 @@ class Evaluator:
             points[baseline.name], spreads[baseline.name] = self._baseline(
                 baseline, origins_W, windows.series
             )
-            evaluation.notes += baseline.notes
+            new = [note for note in baseline.notes if note not in evaluation.notes]
+            evaluation.notes += new
         scores = [
             {"split": split, "forecaster": name, "kind": "baseline" if position else "model"} | row
             for position, (name, point_WNC) in enumerate(points.items())
@@ -123,7 +124,7 @@ class Evaluator:
         evaluation.predictions.append(frame)
         if thinned > 1:
             evaluation.notes.append(
-                f"predictions.csv holds every {thinned}th origin of the {split} span; all of them "
+                f"predictions.csv holds one origin in {thinned} of the {split} span; all of them "
                 "are in the scores"
             )
 

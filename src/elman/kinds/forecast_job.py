@@ -34,6 +34,7 @@ from elman.kinds.forecaster import (
     answer,
     in_batches,
     make_parts,
+    of_group,
     rolling_forecasts,
     whole_spans,
 )
@@ -55,6 +56,7 @@ from elman.kinds.targets.scores import naive_scale
 TABLE = "table"  # the one split of a table that is scored whole
 _LEAST_LOOKBACK = 32
 _SEASONS_ASKED = 20  # of a panel's longest series
+_UNSEEN = "write it as one of these, or train with it"
 
 
 class Options(DataOptions, ForecastOptions):
@@ -118,12 +120,9 @@ class ForecastJob:
             num_fits=len(self.parts) * len(columns),
             unit=_unit(self.panel.step),
         )
-        spans = [part.spans.get("train", (0, part.known)) for part in self.parts]
-        histories = [
-            part.values(columns)[slice(*span)] for part, span in zip(self.parts, spans, strict=True)
-        ]
+        histories = self._histories()
         for baseline in baselines:
-            baseline.fit(histories, [start for start, _ in spans])
+            baseline.fit(histories)
         evaluator = Evaluator(
             self.forecaster, network, name, self.parts, task.track, baselines, within=self._within
         )
@@ -146,6 +145,24 @@ class ForecastJob:
             "spans": self.splits.describe(self.panel),
             "period": self.forecaster.period,
         }
+
+    def _histories(self) -> list[np.ndarray]:
+        """Return what the baselines may learn from, for each part: its group's training span.
+
+        A part that has none (it is of another table, read to validate on, or begins after the
+        training span) and whose group has none either stands with all of them together.
+        """
+        columns = self.forecaster.target.columns
+        spans = {
+            part.key: (part, part.spans["train"]) for part in self.parts if "train" in part.spans
+        }
+        training = {
+            key: part.values(columns)[start:stop]
+            for key, (part, (start, stop)) in spans.items()
+            if stop > start
+        }
+        every = np.concatenate(list(training.values()))
+        return [training.get(part.key, every) for part in self.parts]
 
     @property
     def _within(self) -> bool:
@@ -199,25 +216,35 @@ def prepare(
     )
     raise_errors(findings)
     parts = make_parts(panel, splits.spans)
+    by_group = options.scaling != "none" and (
+        options.scaling_by == "group"
+        or (options.scaling_by == "auto" and options.group is not None)
+    )
+    unscaled = [key for key, span in training.items() if not span.height] if by_group else []
+    if unscaled:
+        findings.append(_no_scale(panel, unscaled))
+        parts = [part for part in parts if part.key not in unscaled]
+    learnt_inputs = SeriesInput.learn(
+        training,
+        inputs.columns,
+        options.known,
+        options.calendar,
+        options.scaling,
+        by_group=by_group,
+    )
     if valid is not None:
         other = _read(valid, inputs, target, options)
         findings += other.findings
         raise_errors(findings)
-        parts += make_parts(other, whole_spans(other, "valid"))
-
-    by_group = options.scaling_by == "group" or (
-        options.scaling_by == "auto" and options.group is not None
-    )
+        added = make_parts(other, whole_spans(other, "valid"))
+        findings += [
+            Finding("warning", f"{other.name}: {problem}", _UNSEEN)
+            for problem in _unseen(learnt_inputs, added)
+        ]
+        parts += added
     values = {key: span.select(target.columns).to_numpy() for key, span in training.items()}
     forecaster = Forecaster(
-        inputs=SeriesInput.learn(
-            training,
-            inputs.columns,
-            options.known,
-            options.calendar,
-            options.scaling,
-            by_group=by_group,
-        ),
+        inputs=learnt_inputs,
         target=Forecast(
             target.columns,
             horizon,
@@ -248,10 +275,15 @@ def predict(network: nn.Module, forecaster: Forecaster, table: Table) -> pl.Data
         quantile (`q0.1`).
 
     Raises:
-        InputError: the table lacks what the model needs, or is too short.
+        InputError: the table lacks what the model needs, is too short, or has a category that
+            the training span did not have in the rows that these forecasts read.
     """
     parts, panel = forecaster.parts(table, ahead=True)
     _must_look_back(forecaster, parts, panel.name)
+    for part in parts:
+        read = part.frame.slice(part.known - forecaster.lookback)
+        for problem in forecaster.inputs.unseen(read):
+            raise InputError(f"{panel.name}{of_group(part.key)}: {problem}; {_UNSEEN}")
     target, track = forecaster.target, forecaster.track(parts)
     windows = forecaster.last_windows(track, parts)
     values = rolling_forecasts(network, target, windows, [part.key for part in parts])
@@ -277,6 +309,8 @@ def read_series(forecaster: Forecaster, options: Any, table: Table) -> dict[str,
 def evaluate(network: nn.Module, forecaster: Forecaster, name: str, table: Table) -> Evaluation:
     """Score forecasts from every step of a table beside the naive baselines.
 
+    A category that the training span did not have is told in the notes.
+
     Raises:
         InputError: the table lacks what the model needs, or is too short.
     """
@@ -285,7 +319,9 @@ def evaluate(network: nn.Module, forecaster: Forecaster, name: str, table: Table
     baselines: list[Baseline] = [LastValue()]
     if forecaster.period > 1:
         baselines.append(SeasonalNaive(forecaster.period, _unit(panel.step)))
-    evaluation = Evaluation()
+    evaluation = Evaluation(
+        notes=[f"{panel.name}: {problem}" for problem in _unseen(forecaster.inputs, parts)]
+    )
     track = forecaster.track(parts)
     Evaluator(forecaster, network, name, parts, track, baselines, fitted=False, within=True).add(
         TABLE, evaluation
@@ -385,23 +421,39 @@ def _seconds(step: Step) -> float:
 def _default_lookback(
     period: int, horizon: int, training: Mapping[str | None, pl.DataFrame]
 ) -> int:
-    """Two horizons and at least 32 steps, in whole seasons, but at most a third of the data."""
+    """Two horizons and at least 32 steps, in whole seasons, but at most a third of the data.
+
+    Of a panel, that is of the middle one of its series: one that has hardly begun must not take
+    the others' past away.
+    """
     wanted = max(2 * horizon, _LEAST_LOOKBACK, period + 1)
     wanted = -(-wanted // period) * period
-    shortest = min(span.height for span in training.values())
-    return max(1, min(wanted, shortest // 3))
+    typical = np.median([span.height for span in training.values() if span.height])
+    return max(1, min(wanted, int(typical) // 3))
 
 
 def _unit(step: Step | None) -> str:
     return f"{step.unit}s" if step and step.count == 1 and step.unit != "integer" else "steps"
 
 
+def _no_scale(panel: Panel, keys: Sequence[str | None]) -> Finding:
+    return Finding(
+        "warning",
+        f"{panel.name}: {len(keys):,} of {len(panel.series):,} series have no row in the training "
+        f"span, so no scale, and are left out of validation and test; the first is {keys[0]!r}",
+        "start validation later, or scale all alike with --scaling-by column",
+    )
+
+
+def _unseen(inputs: SeriesInput, parts: Sequence[Part]) -> list[str]:
+    return inputs.unseen(pl.concat(part.frame.head(part.known) for part in parts))
+
+
 def _must_look_back(forecaster: Forecaster, parts: list[Part], name: str, ahead: int = 0) -> None:
     for part in parts:
         if part.known < forecaster.lookback + ahead:
-            group = f", group {part.key!r}" if part.key is not None else ""
             more = f", and {ahead} more to be scored on" if ahead else ""
             raise InputError(
-                f"{name}{group}: {part.known} rows with values; the model reads "
+                f"{name}{of_group(part.key)}: {part.known} rows with values; the model reads "
                 f"{forecaster.lookback}{more}; give a longer table"
             )

@@ -190,16 +190,16 @@ class Forecaster:
             columns = ", ".join(map(repr, self.inputs.known))
             unknown = [c for c in self.inputs.columns if c not in self.inputs.known]
             raise InputError(
-                f"{panel.name}{_of_group(part.key)}: {columns} must be known for the {horizon} "
+                f"{panel.name}{of_group(part.key)}: {columns} must be known for the {horizon} "
                 f"steps to forecast, and {given} rows follow the last value; add rows with "
                 f"{columns} filled in and {', '.join(map(repr, unknown))} left empty"
             )
         frame, times = part.frame.head(part.known + horizon), part.times
-        if times is not None:
+        if times is not None and given < horizon:
             past = times[: part.known]
             times = np.concatenate([past, _times_ahead(past, panel.step, horizon, panel.name)])
-            if given >= horizon:
-                times = part.times[: part.known + horizon]  # pyright: ignore[reportOptionalSubscript]
+        elif times is not None:
+            times = times[: part.known + horizon]
         missing = part.known + horizon - frame.height
         if missing > 0:
             blank = pl.DataFrame({name: [None] * missing for name in frame.columns}, frame.schema)
@@ -300,5 +300,6 @@ def _times_ahead(past: np.ndarray, step: Step | None, horizon: int, name: str) -
     return step.after(past[-1], horizon)
 
 
-def _of_group(key: str | None) -> str:
+def of_group(key: str | None) -> str:
+    """Return how messages name a group after its table; nothing for a single series."""
     return "" if key is None else f", group {key!r}"

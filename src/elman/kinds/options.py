@@ -32,8 +32,8 @@ class ForecastOptions(Options):
     quantiles: Annotated[
         tuple[float, ...], BeforeValidator(split_names), AfterValidator(_inside_unit)
     ] = option((), "Quantiles to forecast (0.1,0.5,0.9), by pinball loss.")
-    loss: Literal["huber", "mse", "mae"] = option(
-        "huber", "Loss of a point forecast, in standard deviations of the training span."
+    loss: Literal["mae", "huber", "mse"] = option(
+        "mae", "Loss of a point forecast, in standard deviations of the training span."
     )
     relative: Literal["none", "last", "season"] = option(
         "last",

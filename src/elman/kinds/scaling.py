@@ -1,7 +1,8 @@
 """Scaling of number columns: learnt on the training span alone, kept with the model.
 
 A value v becomes (v - shift) / scale: with `standard`, mean and standard deviation; `robust`,
-median and interquartile range; `minmax`, minimum and range; `none`, 0 and 1.
+median and interquartile range (the standard deviation where more than half of the values are
+alike); `minmax`, minimum and range; `none`, 0 and 1.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import numpy as np
 
 from elman.errors import InputError
 
-_EVERY_GROUP = "*"
+_EVERY_GROUP = ""  # which no group is called: a missing group is refused when a table is read
+
+
+def _robust(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
+    return median, np.where(high > low, high - low, values.std(0))
+
 
 _RULES: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
     "standard": lambda v: (v.mean(0), v.std(0)),
-    "robust": lambda v: (
-        np.median(v, 0),
-        np.quantile(v, 0.75, axis=0) - np.quantile(v, 0.25, axis=0),
-    ),
+    "robust": _robust,
     "minmax": lambda v: (v.min(0), np.ptp(v, axis=0)),
     "none": lambda v: (np.zeros(v.shape[1]), np.ones(v.shape[1])),
 }
@@ -33,7 +37,7 @@ class Scaling:
 
     Attributes:
         columns: the number columns, in order.
-        values: by group key (`"*"` for all groups), an array (2, C) of shifts and scales.
+        values: by group key (`""` for all groups), an array (2, C) of shifts and scales.
     """
 
     columns: tuple[str, ...]
@@ -48,9 +52,12 @@ class Scaling:
         *,
         by_group: bool,
     ) -> Self:
-        """Learn from the training spans: group key to values (T, C)."""
+        """Learn from the training spans: group key to values (T, C).
+
+        By group, one whose span is empty gets no scale.
+        """
         groups = (
-            {str(key): values for key, values in spans.items()}
+            {str(key): values for key, values in spans.items() if len(values)}
             if by_group
             else {_EVERY_GROUP: np.concatenate(list(spans.values()))}
         )
@@ -58,7 +65,7 @@ class Scaling:
         for key, values in groups.items():
             shift, scale = _RULES[rule](values) if columns else (np.zeros(0), np.ones(0))
             # A column that does not move in the training span has no scale of its own.
-            scale = np.where(scale > 1e-12 * np.maximum(1, abs(shift)), scale, 1.0)
+            scale = np.where(scale > 1e-12 * abs(shift), scale, 1.0)
             learnt[key] = np.stack([shift, scale])
         return cls(columns, learnt)
 

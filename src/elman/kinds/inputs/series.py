@@ -1,9 +1,9 @@
 """`series:COL,COL`: numbers and categories along time.
 
 A number is scaled as the training span was; a category becomes one feature for each of its values
-in the training span (one-hot; a value never seen there is all zeros, and is told). Columns known
-ahead and calendar features are encoded alike, and read at their own step as well as from every
-step they lie ahead of.
+in the training span (one-hot; a value never seen there is all zeros, and `unseen` tells it).
+Columns known ahead and calendar features are encoded alike, and read at their own step as well as
+from every step they lie ahead of.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Forecast:
     @property
     def score_name(self) -> str:
         """What `score` measures, for displays."""
-        measure = "pinball loss" if self.quantiles else "MAE"
+        measure = "pinball" if self.quantiles else "MAE"
         return measure if self._unit is not None else f"{measure} (scaled)"
 
     @property

@@ -1,0 +1,146 @@
+"""Both topologies against torch.nn with a Linear on top: outputs and gradients by value."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from elman.layers import GRU, LSTM, RNN
+from elman.networks import NETWORKS, SeqToSeq, SeqToVector, build
+from elman.networks.options import NetworkOptions
+
+CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+B, T, I, H, O = 4, 7, 3, 5, 2  # noqa: E741
+
+
+def options(**values) -> NetworkOptions:
+    return NetworkOptions.parse({"hidden": H} | values, "test")
+
+
+def twins(topology, cell, **values):
+    """Return our network in float64, and torch's layer and head with the same parameters."""
+    torch.manual_seed(1)
+    ours = build(topology, options(cell=cell, **values), I, O).double()
+    layers, both = values.get("layers", 1), values.get("bidirectional", False)
+    extra = {"nonlinearity": values["nonlinearity"]} if "nonlinearity" in values else {}
+    layer = CELLS[cell](I, H, layers, batch_first=True, bidirectional=both, **extra).double()
+    head = nn.Linear(H * (2 if both else 1), O).double()
+    layer.load_state_dict(ours.recurrent.state_dict())
+    head.load_state_dict(ours.head.state_dict())
+    return ours, layer, head
+
+
+def inputs():
+    return torch.randn(B, T, I, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+
+
+def compare_gradients(ours, layer, head):
+    theirs = dict(layer.named_parameters()) | {
+        f"head.{name}": parameter for name, parameter in head.named_parameters()
+    }
+    for name, parameter in ours.named_parameters():
+        expected = theirs[name.removeprefix("recurrent.")].grad
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-10, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_seq_to_seq_answers_at_every_step(cell, layers) -> None:
+    ours, layer, head = twins("seq-to-seq", cell, layers=layers)
+    x = inputs()
+    y, expected = ours(x), head(layer(x)[0])
+    torch.testing.assert_close(y, expected, rtol=1e-12, atol=1e-12)
+    weights = torch.arange(float(B * T * O), dtype=torch.float64).reshape(B, T, O)
+    (y * weights).sum().backward()
+    (expected * weights).sum().backward()
+    compare_gradients(ours, layer, head)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_seq_to_vector_answers_from_the_final_states_of_the_top_layer(
+    cell, layers, bidirectional
+) -> None:
+    ours, layer, head = twins("seq-to-vector", cell, layers=layers, bidirectional=bidirectional)
+    x = inputs()
+    y = ours(x)
+    states, _ = layer(x)
+    # What each direction has read last: the end forwards, the beginning backwards.
+    final = states[:, -1]
+    if bidirectional:
+        final = torch.cat([states[:, -1, :H], states[:, 0, H:]], dim=1)
+    expected = head(final)
+    torch.testing.assert_close(y, expected, rtol=1e-12, atol=1e-12)
+    (y**2).sum().backward()
+    (expected**2).sum().backward()
+    compare_gradients(ours, layer, head)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_with_lengths_each_row_is_as_if_it_stood_alone(cell, bidirectional) -> None:
+    x, lengths = inputs(), torch.tensor([7, 1, 4, 6])
+    x_poisoned = x.clone()
+    for row, length in enumerate(lengths):
+        x_poisoned[row, length:] = torch.nan
+    vector, layer, head = twins("seq-to-vector", cell, bidirectional=bidirectional)
+    y = vector(x_poisoned, lengths=lengths)
+    for row, length in enumerate(lengths):
+        states, _ = layer(x[row : row + 1, :length])
+        final = states[:, -1]
+        if bidirectional:
+            final = torch.cat([states[:, -1, :H], states[:, 0, H:]], dim=1)
+        torch.testing.assert_close(y[row], head(final)[0], rtol=1e-12, atol=1e-12)
+    sequence, layer, head = twins("seq-to-seq", cell, bidirectional=bidirectional)
+    y = sequence(x_poisoned, lengths=lengths)
+    for row, length in enumerate(lengths):
+        alone = head(layer(x[row : row + 1, :length])[0])[0]
+        torch.testing.assert_close(y[row, :length], alone, rtol=1e-12, atol=1e-12)
+
+
+def test_an_answer_of_seq_to_seq_does_not_see_what_comes_later() -> None:
+    network, _, _ = twins("seq-to-seq", "lstm", layers=2)
+    x = inputs()
+    later = x.clone()
+    later[:, 4:] = 1e6
+    assert torch.equal(network(x)[:, :4], network(later)[:, :4])
+    assert not torch.equal(network(x)[:, 4:], network(later)[:, 4:])
+
+
+def test_relu_is_handed_to_the_plain_cell() -> None:
+    ours, layer, head = twins("seq-to-seq", "rnn", nonlinearity="relu")
+    torch.testing.assert_close(ours(inputs()), head(layer(inputs())[0]), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("topology", NETWORKS)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_dropout_acts_before_the_head_and_between_layers_in_training_alone(
+    topology, layers
+) -> None:
+    network = build(topology, options(cell="gru", dropout=0.5, layers=layers), I, O)
+    assert network.recurrent.dropout == (0.5 if layers > 1 else 0.0)
+    x = inputs().float()
+    network.eval()
+    plain = network(x)
+    assert torch.equal(network(x), plain)
+    hidden, state = network.recurrent(x)
+    wanted = hidden if topology == "seq-to-seq" else state[-1]
+    torch.testing.assert_close(network.head(wanted), plain)
+    network.train()
+    torch.manual_seed(0)
+    first = network(x)
+    assert not torch.equal(network(x), first)
+    torch.manual_seed(0)
+    assert torch.equal(network(x), first)
+
+
+def test_what_build_makes() -> None:
+    network = build("seq-to-vector", options(cell="lstm", layers=3, bidirectional=True), I, O)
+    assert isinstance(network, SeqToVector)
+    assert isinstance(network.recurrent, LSTM)
+    assert network.head.weight.shape == (O, 2 * H)
+    assert isinstance(build("seq-to-seq", options(cell="gru"), I, O), SeqToSeq)
+    assert isinstance(build("seq-to-seq", options(cell="gru"), I, O).recurrent, GRU)
+    assert isinstance(build("seq-to-seq", options(cell="rnn"), I, O).recurrent, RNN)
