@@ -21,6 +21,7 @@ import torch
 
 from elman.config import Config, read_config
 from elman.data.datasets import fetch
+from elman.kinds.forecasting.job import ForecastTask
 from elman.model import Model
 from elman.training import loop
 from elman.training.observer import Observer
@@ -72,8 +73,7 @@ def main():
         config = Config.parse(values, str(arguments.recipe))
         table = fetch(Path(config.table).stem, Path(folder))
         model = Model.from_config(config)
-        job = model._job()
-        job.ForecastTask.loss = clock.around("forward", job.ForecastTask.loss)
+        ForecastTask.loss = clock.around("forward", ForecastTask.loss)
         model.fit(table, observer=clock)
 
     epochs = clock.epochs[2:]  # the first ones warm up

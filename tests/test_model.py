@@ -381,3 +381,44 @@ class TestErrors:
     def test_a_device_that_is_not_there_is_refused(self, weekly) -> None:
         with pytest.raises(InputError, match="device cuda: torch finds none on this machine"):
             small(device="cuda").fit(weekly)
+
+
+class TestRefusals:
+    def test_a_table_of_another_step(self, weekly, tmp_path):
+        model = quick().fit(weekly)
+        weeks = pl.DataFrame(
+            {
+                "date": pl.date_range(pl.date(2020, 1, 6), pl.date(2021, 12, 31), "1w", eager=True),
+            }
+        ).with_columns(rides=pl.int_range(pl.len()) + 0.5)
+        with pytest.raises(InputError, match=r"1 week apart.*trained on 1 day"):
+            model.predict(weeks)
+        business = pl.read_csv(weekly, try_parse_dates=True).filter(pl.col("date").dt.weekday() < 6)
+        assert len(model.predict(business)) == 1
+
+    def test_options_that_nothing_reads(self, weekly):
+        with pytest.raises(InputError, match=r"nonlinearity 'relu'.*cell=rnn"):
+            quick(cell="gru", nonlinearity="relu")
+        findings = quick(categories="day_type").check(weekly)
+        assert "--categories day_type" in str(findings[0])
+
+    def test_check_finds_what_fit_would_refuse(self, weekly):
+        model = quick(windows="within", lookback=40, valid="30", test="30")
+        (finding, *_) = model.check(weekly)
+        assert finding.severity == "error"
+        assert "no window of lookback 40" in str(finding)
+        with pytest.raises(InputError, match="no window of lookback 40"):
+            model.fit(weekly)
+
+    def test_fitting_again_chooses_again(self, weekly, tmp_path):
+        model = quick(lookback=None).fit(weekly)
+        assert model.config.lookback == 35
+        short = tmp_path / "short.csv"
+        pl.read_csv(weekly).head(60).write_csv(short)
+        assert model.fit(short).config.lookback == 14
+
+
+def quick(**options):
+    values = {"time": "date", "hidden": 4, "epochs": 1, "lookback": 14} | options
+    values = {name: value for name, value in values.items() if value is not None}
+    return elman.Model("series:rides", "forecast:rides", **values)

@@ -29,7 +29,7 @@ from elman.data.table import Table, read_table
 from elman.errors import InputError
 from elman.files import write_atomically
 from elman.kinds import INPUT_KINDS, TARGET_KINDS, declare, topology_of
-from elman.kinds.evaluation import Evaluation
+from elman.kinds.forecasting.evaluation import Evaluation
 from elman.kinds.jobs import JOBS
 from elman.run_folder import MetricsFile, RunFolder
 from elman.training.loop import Trainer
@@ -64,6 +64,7 @@ class Model:
     def __init__(self, inputs: str, target: str, **options: Any) -> None:
         values = {"inputs": inputs, "target": target} | options
         self._set_config(Config.parse(values, "elman.Model"))
+        self._asked = self.config
         self.network: nn.Module | None = None
         self.document: dict[str, Any] = {}
         self._learnt: Any = None
@@ -82,7 +83,8 @@ class Model:
         """
         findings: list[Finding] = []
         try:
-            self._prepare(read_table(table), _read(valid), findings)
+            job = self._prepare(read_table(table), _read(valid), findings)
+            job.task("cpu", self.config.precision)
         except InputError as error:
             if not any(finding.severity == "error" for finding in findings):
                 findings.append(Finding("error", str(error)))
@@ -215,6 +217,7 @@ class Model:
         resumed: bool,
     ) -> Self:
         observer = observer or Observer()
+        self._set_config(self._asked)  # what an earlier fit chose was for its table
         findings: list[Finding] = []
         job = self._prepare(table, valid, findings)
         for finding in findings:
@@ -269,6 +272,11 @@ class Model:
             raise InputError(
                 "bidirectional: with topology seq-to-seq the backward direction would read the "
                 "very values that the earlier steps are to forecast; use topology=seq-to-vector"
+            )
+        if config.nonlinearity != "tanh" and config.cell != "rnn":
+            raise InputError(
+                f"nonlinearity {config.nonlinearity!r}: only the plain RNN has a choice of it; "
+                f"use cell=rnn, or leave it out with {config.cell}"
             )
         self.config = config
 

@@ -17,7 +17,8 @@ from elman.config import Config
 from elman.data.findings import Finding
 from elman.data.table import read_table
 from elman.kinds import INPUT_KINDS, TARGET_KINDS, declare, topology_of
-from elman.kinds.forecast_job import ForecastJob, prepare
+from elman.kinds.forecasting import prepare
+from elman.kinds.forecasting.job import ForecastJob
 
 
 @pytest.fixture

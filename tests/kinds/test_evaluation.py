@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from elman.kinds import evaluation as module
-from elman.kinds.evaluation import Evaluation, Evaluator, show_times
+from elman.kinds.forecasting import evaluation as module
+from elman.kinds.forecasting.evaluation import Evaluation, Evaluator, show_times
 
 TASK = ("cpu", "float32")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from elman.data.table import read_table
 from elman.errors import InputError
-from elman.kinds.forecaster import Forecaster, Part, rolling_forecasts
+from elman.kinds.forecasting.forecaster import Forecaster, Part, rolling_forecasts
 from elman.kinds.inputs.series import SeriesInput
 from elman.kinds.scaling import Scaling
 from elman.kinds.targets.forecast import Forecast
@@ -26,7 +26,7 @@ def forecaster(lookback=3, horizon=2, season=None, last_only=False) -> Forecaste
     return Forecaster(
         SeriesInput(("y",), (), (), {}, scaling),
         Forecast(("y",), horizon, (), "mae", season, scaling),
-        lookback, last_only, 1, {None: np.array([1.0])}, None, None, "error",
+        lookback, last_only, 1, {None: np.array([1.0])}, None, None, None, "error",
     )  # fmt: skip
 
 

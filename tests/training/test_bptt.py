@@ -7,7 +7,7 @@ import torch
 
 import elman
 from elman.data.batch import Batch
-from elman.kinds.forecaster import answer
+from elman.kinds.forecasting.forecaster import answer
 from elman.kinds.scaling import Scaling
 from elman.kinds.targets.forecast import Forecast
 from elman.networks import SeqToSeq, SeqToVector

@@ -62,6 +62,24 @@ class Step:
             count, unit = count // 12, "year"
         return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
+    @property
+    def seconds(self) -> float | None:
+        """How long a step is on average, for months and days of business; None for integers."""
+        return None if self.unit == "integer" else self.length
+
+    @property
+    def length(self) -> float:
+        """A step's average length: in seconds, or in whole numbers for integer times."""
+        if self.unit == "integer":
+            return self.count
+        start, steps = np.datetime64("2001-01-01", "us"), 120
+        return (self.after(start, steps)[-1] - start) / np.timedelta64(1, "s") / steps
+
+    @property
+    def noun(self) -> str:
+        """What to call several of them: `days`; `steps` where a step is no single unit."""
+        return f"{self.unit}s" if self.count == 1 and self.unit != "integer" else "steps"
+
     def between(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """Return how many steps lie from each time in `before` to its partner in `after`.
 

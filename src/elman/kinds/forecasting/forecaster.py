@@ -28,6 +28,7 @@ from elman.errors import InputError
 from elman.kinds.inputs.series import SeriesInput
 from elman.kinds.targets.forecast import Forecast
 
+UNSEEN = "write it as one of these, or train with it"
 _WITHOUT_GRADIENTS = 512  # windows in a batch
 
 
@@ -66,6 +67,7 @@ class Forecaster:
         mase_scale: by group, for each target column, the mean absolute error of the seasonal
             naive forecast on the training span.
         time, group: names of these columns.
+        step: distance between times in the training data, if it was regular.
         missing: what becomes of missing values.
     """
 
@@ -77,6 +79,7 @@ class Forecaster:
     mase_scale: Mapping[str | None, np.ndarray]
     time: str | None
     group: str | None
+    step: Step | None
     missing: str
 
     @property
@@ -129,6 +132,7 @@ class Forecaster:
             until=until,
         )
         panel.raise_errors()
+        self._must_step_alike(panel)
         parts = make_parts(panel, whole_spans(panel, split))
         if ahead:
             parts = [self._with_future(part, panel) for part in parts]
@@ -166,6 +170,15 @@ class Forecaster:
         if within:
             first = start + self.lookback - 1
         return np.arange(first, max(first, stop - self.target.horizon))
+
+    def _must_step_alike(self, panel: Panel) -> None:
+        """Refuse weeks where days were learnt; business days pass for days, in a short table."""
+        ours, theirs = self.step, panel.step
+        if ours and theirs and not 0.6 < theirs.length / ours.length < 1.7:
+            raise InputError(
+                f"{panel.name}: its times are {theirs} apart, those that the model was trained on "
+                f"{ours}; give a table with that step"
+            )
 
     def _cut(self, track: Track, origins: np.ndarray, last_only: bool) -> Windows:
         return Windows(
@@ -217,6 +230,7 @@ class Forecaster:
             "mase_scale": [[key, scale.tolist()] for key, scale in self.mase_scale.items()],
             "time": self.time,
             "group": self.group,
+            "step": [self.step.count, self.step.unit] if self.step else None,
             "missing": self.missing,
         }
 
@@ -228,6 +242,7 @@ class Forecaster:
                 **data,
                 "inputs": SeriesInput.from_dict(data["inputs"]),
                 "target": Forecast.from_dict(data["target"]),
+                "step": Step(*data["step"]) if data["step"] else None,
                 "mase_scale": {key: np.array(scale) for key, scale in data["mase_scale"]},
             }
         )
@@ -303,3 +318,8 @@ def _times_ahead(past: np.ndarray, step: Step | None, horizon: int, name: str) -
 def of_group(key: str | None) -> str:
     """Return how messages name a group after its table; nothing for a single series."""
     return "" if key is None else f", group {key!r}"
+
+
+def unseen(inputs: SeriesInput, parts: Sequence[Part]) -> list[str]:
+    """Say which categories of the parts' known rows the training span did not have."""
+    return inputs.unseen(pl.concat(part.frame.head(part.known) for part in parts))

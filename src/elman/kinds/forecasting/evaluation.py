@@ -14,7 +14,7 @@ import polars as pl
 from torch import nn
 
 from elman.data.windows import Track, Windows
-from elman.kinds.forecaster import Forecaster, Part, rolling_forecasts
+from elman.kinds.forecasting.forecaster import Forecaster, Part, rolling_forecasts
 from elman.kinds.targets.baselines import Baseline
 from elman.kinds.targets.forecast import Forecast
 from elman.kinds.targets.scores import best_baseline, noise_probability, score_table, verdict
@@ -215,13 +215,14 @@ class _Rows:
         )
         origin_W = _gather(times, series_W, origins_W)
         time_WN = _gather(times, series_W[:, None].repeat(N, 1), rows_WN)
+        shown = show_times(np.concatenate([origin_W, time_WN.ravel()]))
         keys = np.array([part.key or "" for part in self.parts])[series_W]
         return {
             "split": [split] * (len(series_W) * N * C),
             "group": keys.repeat(N * C),
-            "origin": show_times(origin_W).repeat(N * C),
+            "origin": shown[: len(origin_W)].repeat(N * C),
             "step": np.tile(np.arange(1, N + 1).repeat(C), len(series_W)),
-            "time": show_times(time_WN.ravel()).repeat(C),
+            "time": shown[len(origin_W) :].repeat(C),
             "target": np.tile(np.array(self.columns), len(series_W) * N),
         }
 

@@ -11,8 +11,8 @@ import torch
 
 from elman.data.table import read_table
 from elman.errors import InputError
-from elman.kinds import forecast_job
-from elman.kinds.evaluation import Evaluation, Evaluator
+from elman.kinds import forecasting
+from elman.kinds.forecasting.evaluation import Evaluation, Evaluator
 from elman.kinds.targets.scores import naive_scale
 
 TASK = ("cpu", "float32")
@@ -203,7 +203,7 @@ class TestPanels:
         job = make_job(self.panel(rides), lookback=10, **PANEL)
         other = rides(40).with_columns(shop=pl.lit("z"))
         with pytest.raises(InputError, match="group 'z' was not in the training data"):
-            forecast_job.predict(make_network(job), job.forecaster, read_table(other))
+            forecasting.predict(make_network(job), job.forecaster, read_table(other))
 
     def test_forecasts_are_those_of_each_group_alone(self, make_job, make_network, rides) -> None:
         frame = self.panel(rides)
@@ -213,15 +213,15 @@ class TestPanels:
             y=pl.when(pl.int_range(pl.len()).over("shop") < pl.len().over("shop") - 3).then("y")
         )
         whole = [
-            forecast_job.predict(network, job.forecaster, read_table(future)),
-            forecast_job.evaluate(network, job.forecaster, "gru", read_table(frame)).frame(),
+            forecasting.predict(network, job.forecaster, read_table(future)),
+            forecasting.evaluate(network, job.forecaster, "gru", read_table(frame)).frame(),
         ]
         for key in "ab":
             alone = [
-                forecast_job.predict(
+                forecasting.predict(
                     network, job.forecaster, read_table(future.filter(shop=key))
                 ),
-                forecast_job.evaluate(
+                forecasting.evaluate(
                     network, job.forecaster, "gru", read_table(frame.filter(shop=key))
                 ).frame(),
             ]  # fmt: skip
@@ -235,9 +235,7 @@ class TestPanels:
 
     def test_groups_predict_from_their_own_ends(self, make_job, make_network, rides) -> None:
         job = make_job(self.panel(rides), lookback=10, **PANEL)
-        rows = forecast_job.predict(
-            make_network(job), job.forecaster, read_table(self.panel(rides))
-        )
+        rows = forecasting.predict(make_network(job), job.forecaster, read_table(self.panel(rides)))
         assert rows.select("group", "origin", "step", "time").rows() == [
             ("a", "2020-06-03", 1, "2020-06-04"),
             ("b", "2020-05-29", 1, "2020-05-30"),
@@ -258,7 +256,7 @@ def test_predict_at_each_end_is_the_rolling_forecast_there(make_job, make_networ
         cut = table.with_columns(
             pl.when(row < end).then(pl.col("y", "rain")).name.keep()
         ).head(end + 2)  # fmt: skip
-        ahead = forecast_job.predict(network, own, read_table(cut))
+        ahead = forecasting.predict(network, own, read_table(cut))
         assert ahead["origin"].unique().to_list() == [str(table["day"][end - 1])]
         there = scored.filter(origin=ahead["origin"][0])
         names = ["step", "time", "target"]
@@ -285,7 +283,7 @@ class TestUnseenCategories:
     ) -> None:
         job = self.job(make_job, rides)
         with pytest.raises(InputError) as error:
-            forecast_job.predict(make_network(job), job.forecaster, self.table(rides, row))
+            forecasting.predict(make_network(job), job.forecaster, self.table(rides, row))
         assert str(error.value) == (
             "table: column 'kind': 'feast' was not in the training span, which had end, week; the "
             "model cannot tell what it means; write it as one of these, or train with it"
@@ -294,7 +292,7 @@ class TestUnseenCategories:
     def test_one_that_lies_further_back_does_no_harm(self, make_job, make_network, rides) -> None:
         job = self.job(make_job, rides)
         clean, other = (
-            forecast_job.predict(make_network(job), job.forecaster, self.table(rides, *rows))
+            forecasting.predict(make_network(job), job.forecaster, self.table(rides, *rows))
             for rows in ((), (20,))
         )
         assert clean.equals(other)
@@ -302,7 +300,7 @@ class TestUnseenCategories:
     def test_evaluation_tells_it(self, make_job, make_network, rides) -> None:
         job = self.job(make_job, rides)
         frame = read_table(self.holiday(rides(40), 15))
-        notes = forecast_job.evaluate(make_network(job), job.forecaster, "gru", frame).notes
+        notes = forecasting.evaluate(make_network(job), job.forecaster, "gru", frame).notes
         assert len(notes) == 1
         assert notes[0].startswith("table: column 'kind': 'feast' was not in the training span")
 
@@ -352,7 +350,7 @@ class TestTableToValidateOn:
 )
 def test_a_table_that_is_too_short_is_refused(make_job, make_network, rides, rows, message) -> None:
     job = make_job(rides(100), time="day", horizon=2, lookback=9)
-    verb = forecast_job.predict if rows < 9 else forecast_job.evaluate
+    verb = forecasting.predict if rows < 9 else forecasting.evaluate
     args = (make_network(job), job.forecaster) + (("gru",) if rows >= 9 else ())
     with pytest.raises(InputError) as error:
         verb(*args, read_table(rides(rows)))
@@ -363,7 +361,7 @@ def test_the_evaluator_scores_what_evaluate_scores(make_job, make_network, rides
     """A table of its own is the span of all its rows, with windows wholly inside."""
     job, other = make_job(rides(100), time="day", lookback=9), rides(50, seed=9)
     network, own = make_network(job), job.forecaster
-    evaluation = forecast_job.evaluate(network, own, "gru", read_table(other))
+    evaluation = forecasting.evaluate(network, own, "gru", read_table(other))
     parts, _ = own.parts(read_table(other), split="table")
     again = Evaluation()
     Evaluator(own, network, "gru", parts, own.track(parts), [], fitted=False, within=True).add(
