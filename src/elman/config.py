@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,11 @@ from elman.networks.options import NetworkOptions
 from elman.options import option
 from elman.training.options import TrainingOptions
 
+# What a resumed run may be given anew: how long to train and where, not what or how.
+RESUMABLE = ("epochs", "device", "checkpoint_seconds")
+# What may change without making it another run: these, and where its tables lie (their content is
+# held by digests).
+FREE = (*RESUMABLE, "table", "valid_table")
 GROUPS = (ForecastOptions, DataOptions, NetworkOptions, TrainingOptions)
 
 
@@ -30,6 +37,24 @@ class Config(TrainingOptions, NetworkOptions, DataOptions, ForecastOptions):
         values = self.model_dump(mode="json")
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
+    @property
+    def sha256(self) -> str:
+        """Digest of the options that make a run what it is: all but those in `FREE`."""
+        fixed = self.model_dump(mode="json", exclude=set(FREE))
+        return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses an option that stands there twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        values = super().construct_mapping(node, deep)
+        if len(values) < len(node.value):
+            names = [key.value for key, _ in node.value]
+            repeated = next(name for name in names if names.count(name) > 1)
+            raise yaml.YAMLError(f"{repeated!r} stands there twice; remove one")
+        return values
+
 
 def read_config(path: Path) -> dict[str, Any]:
     """Return the options that a YAML file names, unchecked beyond being a mapping of names.
@@ -38,7 +63,7 @@ def read_config(path: Path) -> dict[str, Any]:
         InputError: the file is absent, or is not a YAML mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file (from --config)") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -127,9 +127,8 @@ def _scores(models: dict[str, Model]) -> list[dict[str, Any]]:
         for row in model.document["scores"]
         if row["split"] == "test" and row["step"] == 0
     ]
-    first = {row["forecaster"]: row for row in reversed(rows)}
-    order = [*models, *(name for name in first if name not in models)]
-    return [first[name] for name in order]
+    unique = {row["forecaster"]: row for row in rows}
+    return sorted(unique.values(), key=lambda row: row["kind"] == "baseline")
 
 
 def _in_words(scores: list[dict[str, Any]]) -> str:

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from elman.errors import InputError
@@ -36,7 +37,8 @@ def write_atomically(path: Path, content: bytes | str | Callable[[Path], object]
     except OSError as error:
         raise explain(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def explain(error: OSError, path: Path) -> InputError:
@@ -44,7 +46,7 @@ def explain(error: OSError, path: Path) -> InputError:
     if error.errno in _NO_ROOM:
         return InputError(
             f"{path}: no room left to write it ({error.strerror}); what stood there before is "
-            "unchanged; free some space, then `elman fit --resume` goes on from the last checkpoint"
+            "unchanged; free some space and try again (a run goes on by `elman fit --resume`)"
         )
     return InputError(f"{path}: cannot be written ({error.strerror or error})")
 

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from elman import engines, networks
-from elman.config import Config
+from elman.config import RESUMABLE, Config
 from elman.data.findings import Finding
 from elman.data.table import Table, read_table
 from elman.errors import InputError
@@ -37,8 +37,6 @@ from elman.training.observer import Observer, Observers
 from elman.training.randomness import own_randomness
 
 _VERSIONS = ("torch", "numpy", "polars", "safetensors", "pydantic", "matplotlib")
-# What a resumed run may be given anew: how long to train and where, not what or how.
-RESUMABLE = ("epochs", "device", "threads", "checkpoint_seconds")
 _GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 _WORTH_THREADS = 10_000_000  # multiplications a time step, some 0.2 ms of one core
 _WORST_FIRST = ("error", "warning", "note")
@@ -187,7 +185,8 @@ class Model:
 
         Args:
             run: its folder.
-            changes: options to change: more `epochs` (a total), another `device`, `threads`.
+            changes: options to change: more `epochs` (a total), another `device` (which rounds
+                differently).
             observer: hears how it goes.
 
         Raises:
@@ -226,19 +225,22 @@ class Model:
         device = _device(self.config.device)
         task = job.task(device, self.config.precision)
         places = {"table": _place(table), "valid_table": _place(valid)}
-        chosen = job.chosen | places | {"topology": self._topology}
+        chosen = {"topology": self._topology, "threads": _threads(self.config)}
+        chosen |= job.chosen | places
         self._set_config(self.config.model_copy(update=chosen))
         config = self.config
-        with _threads(config), engines.record() as ran:
+        with _using_threads(chosen["threads"]), engines.record() as ran:
             network = self._new_network(job.input_size, job.output_size).to(device)
-            data = " ".join(part.sha256 for part in (table, valid) if part is not None)
+            digests = [config.sha256, *(part.sha256 for part in (table, valid) if part)]
             folder = None
             if run is None:
                 trainer = Trainer(network, task, config, observer)
             else:
                 folder = RunFolder(run) if resumed else RunFolder.create(run, config)
                 heard = Observers(MetricsFile(folder.metrics), observer)
-                trainer = Trainer(network, task, config, heard, folder.checkpoints, data)
+                trainer = Trainer(
+                    network, task, config, heard, folder.checkpoints, " ".join(digests)
+                )
                 if resumed:
                     trainer.resume()
                     folder.write_config(config)
@@ -338,16 +340,21 @@ class Model:
         return self.network
 
 
-@contextmanager
-def _threads(config: Config) -> Iterator[None]:
-    """Set torch's CPU threads for the block: those asked for, or one where more would only wait.
+def _threads(config: Config) -> int:
+    """Return the CPU threads to use: those asked for, or one where more would only wait.
 
     Threads meet at every time step. Where a step takes a fraction of a millisecond they spend
-    their time meeting, and on a busy machine lose a hundredfold.
+    their time meeting, and on a busy machine lose tenfold. The number is kept with the run, since
+    matrix products may round differently for another.
     """
-    before = torch.get_num_threads()
     products = _GATES[config.cell] * config.batch_size * config.hidden * 2 * config.hidden
-    torch.set_num_threads(config.threads or (before if products > _WORTH_THREADS else 1))
+    return config.threads or (torch.get_num_threads() if products > _WORTH_THREADS else 1)
+
+
+@contextmanager
+def _using_threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
     try:
         yield
     finally:

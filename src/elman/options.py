@@ -23,11 +23,18 @@ def option(default: Any, help: str, **constraints: Any) -> Any:  # noqa: A002 (T
 class Options(BaseModel):
     """A group of options, immutable; unknown names and values out of range are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any], source: str) -> Self:
+    def parse(
+        cls, values: Mapping[str, Any], source: str, spelled: Mapping[str, str] | None = None
+    ) -> Self:
         """Return the checked options.
+
+        Args:
+            values: by name.
+            source: where they stand: a file, or "elman.Model".
+            spelled: by name, how those that stand elsewhere were written: `--learning-rate`.
 
         Raises:
             InputError: names the option and `source` (a file, or "Model"), what was got and what
@@ -36,12 +43,17 @@ class Options(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            problems = [_in_words(problem, cls.model_fields) for problem in error.errors()]
-            raise InputError(f"{source}: {'; '.join(problems)}") from None
+            problems: dict[str, list[str]] = {}
+            for problem in error.errors():
+                where = ".".join(str(part) for part in problem["loc"]) or "options"
+                written = (spelled or {}).get(where.partition(".")[0])
+                said = _in_words(problem, written or where, cls.model_fields)
+                problems.setdefault("" if written else f"{source}: ", []).append(said)
+            listed = (place + "; ".join(said) for place, said in problems.items())
+            raise InputError("; ".join(listed)) from None
 
 
-def _in_words(problem: Any, known: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"]) or "options"
+def _in_words(problem: Any, where: str, known: Mapping[str, Any]) -> str:
     if problem["type"] == "extra_forbidden":
         return f"unknown option {where!r}{nearest(where, known) or '; see `elman fit --help`'}"
     if problem["type"] == "missing":
@@ -51,9 +63,12 @@ def _in_words(problem: Any, known: Mapping[str, Any]) -> str:
         words = [word.strip("' ") for word in _expected_words(problem)]
         hint = nearest(str(got), words)
         return f"{where}: {got!r} is not known{hint or ';'} expected one of: {', '.join(words)}"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    lead = message if problem["type"] == "value_error" else f"expected {message}, got {got!r}"
-    return f"{where}: {lead}"
+    if problem["type"] == "value_error":
+        return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
+    expected = problem["msg"].removeprefix("Input should be ").partition(", unable")[0]
+    if expected.startswith(("greater", "less")):
+        expected = f"a value {expected}"
+    return f"{where}: expected {expected}, got {got!r}"
 
 
 def _expected_words(problem: Any) -> list[str]:

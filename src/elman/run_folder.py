@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from elman.config import Config, read_config
 from elman.errors import InputError
 from elman.files import explain, sha256, write_atomically
+from elman.training.checkpoint import Progress
 from elman.training.observer import EpochMetrics, Observer
 
 FORMAT = 1
@@ -56,7 +57,7 @@ class RunFolder:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             (temporary / "checkpoints").mkdir(parents=True)
-            write_atomically(temporary / "config.yaml", config.to_yaml())
+            (temporary / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
             temporary.rename(path)
         except OSError as error:
             raise explain(error, path) from error
@@ -71,8 +72,10 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of checkpoints."""
-        return self.path / "checkpoints"
+        """The folder of checkpoints, made if somebody removed it."""
+        path = self.path / "checkpoints"
+        path.mkdir(exist_ok=True)
+        return path
 
     @property
     def metrics(self) -> Path:
@@ -104,9 +107,11 @@ class RunFolder:
         weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
         data = save(weights)
         document = {"format": FORMAT} | document
+        document["config_sha256"] = self.read_config().sha256
         document["weights_sha256"] = hashlib.sha256(data).hexdigest()
         document["sha256"] = _digest(document)
-        # The document is written last: a folder with a model.json has the weights that it names.
+        # The document goes first and comes last: a folder that has one has the weights it names.
+        (self.path / "model.json").unlink(missing_ok=True)
         write_atomically(self.path / "model.safetensors", data)
         write_atomically(self.path / "model.json", json.dumps(document, indent=1))
         return document
@@ -128,13 +133,19 @@ class RunFolder:
             )
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
-            stated = document["sha256"], document["weights_sha256"], document["format"]
+            names = ("sha256", "weights_sha256", "format", "config_sha256")
+            stated = tuple(document[name] for name in names)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: damaged ({type(error).__name__}: {error})") from None
         if stated[2] != FORMAT:
             raise InputError(f"{path}: format {stated[2]!r}, this Elman reads format {FORMAT}")
         if _digest(document) != stated[0]:
             raise InputError(f"{path}: was changed after it was written (its digest differs)")
+        if self.read_config().sha256 != stated[3]:
+            raise InputError(
+                f"{self.config_path}: was changed after training (its digest differs from that in "
+                "model.json); bring the old one back, or train anew with `elman fit --config`"
+            )
         if not weights_path.exists():
             raise InputError(f"{weights_path}: missing; the run folder is not complete")
         if sha256(weights_path) != stated[1]:
@@ -178,10 +189,10 @@ class MetricsFile(Observer):
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def begin(self, epochs: int, done: int, score_name: str) -> None:
-        """Keep the lines of the `done` epochs."""
+    def begin(self, progress: Progress, epochs: int, score_name: str) -> None:
+        """Keep the lines of the epochs that are done."""
         lines = self._path.read_text().splitlines() if self._path.exists() else []
-        write_atomically(self._path, "".join(f"{line}\n" for line in lines[:done]))
+        write_atomically(self._path, "".join(f"{line}\n" for line in lines[: progress.epoch]))
 
     def epoch(self, metrics: EpochMetrics) -> None:
         """Append one line."""

@@ -202,7 +202,10 @@ def test_without_series_the_page_says_what_it_draws(tmp_path, makers):
 
 def test_training(pages):
     text = section(pages["single"], "How training went")
-    assert "Validation loss was lowest at epoch 31: 0.102." in text
+    assert (
+        "Validation loss, taken at the last step of each window, was lowest at epoch 31: 0.102."
+        in text
+    )
     assert "After that it rose by 21%: the network began to overfit." in text
     assert "The weights of epoch 31 were kept." in text
     assert "<text " in text

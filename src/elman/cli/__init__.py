@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "info": "Versions, devices and engines, and why one cannot run here.",
 }
 _INTERRUPTED = 130
+_NO_MEMORY = "not enough memory; try a smaller --hidden, --batch-size or --lookback"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,23 +44,26 @@ def run(arguments: list[str]) -> int:
         return _say(str(error), error.exit_status)
     except KeyboardInterrupt:
         return _say("interrupted", _INTERRUPTED)
-    except BrokenPipeError:  # `elman ... | head`: the reader has gone, and that is fine
-        sys.stderr.close()
-        return 0
+    except OSError as error:  # what the system refuses is no defect, whatever file it was about
+        place = f"{error.filename}: " if error.filename else ""
+        return _say(f"{place}{error.strerror or error}", 2)
     except Exception as error:
         # Typer's own errors (an unknown option, a missing argument) know how to say themselves.
         if isinstance(error, typer.Abort):
             return _say("interrupted", _INTERRUPTED)
+        if isinstance(error, MemoryError | RuntimeError) and "memory" in str(error):  # torch's
+            return _say(f"{_NO_MEMORY} ({str(error).splitlines()[0]})", 2)
         if not hasattr(error, "format_message"):
             raise
         return _say(_usage(error, arguments), getattr(error, "exit_code", 2))
+    if status == _INTERRUPTED:  # Typer turns Ctrl-C into this status, and says nothing
+        return _say("interrupted", _INTERRUPTED)
     return status if isinstance(status, int) else 0
 
 
 def _application(arguments: list[str]) -> typer.Typer:
     app = typer.Typer(
         help="Process sequences with recurrent neural networks.",
-        no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -93,14 +97,15 @@ def _not_loaded() -> None:
 
 
 def _usage(error: Exception, arguments: list[str]) -> str:
-    message = " ".join(error.format_message().split())  # pyright: ignore[reportAttributeAccessIssue]
+    message = error.format_message().rstrip(".")  # pyright: ignore[reportAttributeAccessIssue]
     called = next((word for word in arguments if not word.startswith("-")), "")
     if called and called not in VERBS:
         known = ", ".join(VERBS)
         return f"{called!r} is not a verb{nearest(called, VERBS) or ';'} expected one of: {known}"
-    return f"{message} See `elman {called} --help`." if called else message
+    return f"{message}; see `elman {called} --help`" if called else message
 
 
 def _say(message: str, status: int) -> int:
-    print(f"elman: {message}", file=sys.stderr)
+    # One line, even where a name in it holds a line break.
+    print(f"elman: {' '.join(message.splitlines())}", file=sys.stderr)
     return status

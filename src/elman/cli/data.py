@@ -10,7 +10,7 @@ import typer
 
 def register(app: typer.Typer, summary: str) -> None:
     """Add the verb and its two own."""
-    data = typer.Typer(help=summary, no_args_is_help=True, rich_markup_mode=None)
+    data = typer.Typer(help=summary, rich_markup_mode=None)
     data.command("list", help="Name, content and licence of each set.")(list_sets)
     data.command("get", help="Write a set as NAME.csv.")(get)
     app.add_typer(data, name="data", help=summary)

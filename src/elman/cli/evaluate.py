@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,8 @@ def evaluate(
     evaluation = Model.load(run).evaluate(table)
     print_scores(evaluation.scores)
     print(evaluation.verdict)
+    for note in evaluation.notes:
+        print(f"elman: {note}", file=sys.stderr)
     if out is not None:
         write_atomically(out, evaluation.frame().write_csv())
         print(f"forecasts: {out}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +12,7 @@ import typer
 from elman.cli.options import with_options
 from elman.cli.progress import TerminalObserver
 from elman.config import GROUPS, Config, read_config
-from elman.errors import InputError
+from elman.errors import ElmanError, InputError
 
 EPILOG = (
     "Example: elman fit prices.csv --input series:open,close,volume --target forecast:close "
@@ -48,6 +50,23 @@ def fit(
     _say_result(*run)
 
 
+class RunInterruptedError(ElmanError):
+    """Ctrl-C or SIGTERM; the run's folder is there."""
+
+    exit_status = 130
+
+
+@contextmanager
+def _hint_to_resume(run: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not run.exists():
+            raise
+        hint = f"`elman fit --resume {run}` goes on where it stopped"
+        raise RunInterruptedError(f"interrupted; {hint}") from None
+
+
 def gather(table: Path | None, config: Path | None, given: dict[str, Any]) -> Config:
     """Return the options of a configuration file, then those given on the command line."""
     values = (read_config(config) if config else {}) | given
@@ -57,8 +76,8 @@ def gather(table: Path | None, config: Path | None, given: dict[str, Any]) -> Co
         if name not in values:
             option = "input" if name == "inputs" else name
             raise InputError(f"--{option} is missing; for example: --{option} {example}")
-    source = str(config) if config else "options"
-    checked = Config.parse(values, source)
+    spelled = {name: f"--{name.replace('_', '-')}" for name in given}
+    checked = Config.parse(values, str(config or "options"), spelled)
     if checked.table is None:
         raise InputError("no table given; for example: elman fit prices.csv --input ...")
     return checked
@@ -71,7 +90,7 @@ def _start(config: Config, out: Path | None) -> tuple[Any, Path]:
     assert config.table is not None
     run = new_folder(out, Path(config.table).stem)
     model = Model.from_config(config)
-    with TerminalObserver() as observer:
+    with _hint_to_resume(run), TerminalObserver() as observer:
         model.fit(config.table, config.valid_table, run=run, observer=observer)
     return model, run
 
@@ -81,7 +100,7 @@ def _resume(run: Path, given: dict[str, Any], others: dict[str, Any]) -> tuple[A
 
     if named := [name for name, value in others.items() if value is not None]:
         raise InputError(f"--resume goes on with what the run was given; leave out {named[0]}")
-    with TerminalObserver() as observer:
+    with _hint_to_resume(run), TerminalObserver() as observer:
         return Model.resume(run, given, observer), run
 
 

@@ -54,9 +54,9 @@ def _parameter(name: str, field: FieldInfo, title: str) -> inspect.Parameter:
         spellings = (f"{flag}/--no-{flag.removeprefix('--')}",)
     info = typer.Option(
         *spellings,
-        help=field.description,
+        help=f"{field.description}{_default(field)}",
         metavar=None if kind is bool else _metavar(kind),
-        show_default=_default(field),  # pyright: ignore[reportArgumentType]
+        show_default=False,
         rich_help_panel=title.rstrip("."),
     )
     annotation = Annotated[(bool if kind is bool else str) | None, info]
@@ -83,7 +83,7 @@ def _metavar(kind: Any) -> str:
     return {int: "INTEGER", float: "NUMBER"}.get(kind, "TEXT")
 
 
-def _default(field: FieldInfo) -> str | bool:
-    if field.is_required() or field.default in (None, (), False):
-        return False
-    return str(field.default)
+def _default(field: FieldInfo) -> str:
+    # Not Typer's own: options not given must come back as None, so it does not know the default.
+    nothing = field.is_required() or field.default in (None, (), False)
+    return "" if nothing else f"  [default: {field.default}]"

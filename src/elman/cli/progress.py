@@ -16,15 +16,15 @@ from rich.text import Text
 from elman.training.checkpoint import Progress as TrainingProgress
 from elman.training.observer import EpochMetrics, Observer
 
-_COLUMNS = (
-    TextColumn("epoch [bold]{task.fields[epoch]}[/]/{task.fields[epochs]}"),
-    BarColumn(bar_width=None),
-    TextColumn("loss [bold]{task.fields[loss]}[/]"),
-    TextColumn("{task.fields[score_name]} [bold]{task.fields[score]}[/]"),
-    TextColumn("best [bold green]{task.fields[best]}[/]"),
-    TextColumn("|gradient| {task.fields[norm]}"),
-    TextColumn("{task.fields[speed]}/s"),
+# One column, so that nothing is cut on a terminal of 80; wider ones have a bar besides.
+_FIGURES = TextColumn(
+    "epoch [bold]{task.fields[epoch]}[/]/{task.fields[epochs]} "
+    "loss [bold]{task.fields[loss]}[/] "
+    "{task.fields[score_name]} [bold]{task.fields[score]}[/] "
+    "best [bold green]{task.fields[best]}[/] "
+    "grad {task.fields[norm]} {task.fields[speed]}/s"
 )
+_ROOM_FOR_A_BAR = 110
 
 
 class _TimeLeft(ProgressColumn):
@@ -33,9 +33,9 @@ class _TimeLeft(ProgressColumn):
     def render(self, task: Task) -> Text:
         left = task.time_remaining
         if left is None:
-            return Text("-:-- left")
+            return Text("≤-:--")
         minutes, seconds = divmod(int(left), 60)
-        return Text(f"≤ {minutes}:{seconds:02d} left", style="cyan")
+        return Text(f"≤{minutes}:{seconds:02d}", style="cyan")
 
 
 class TerminalObserver(Observer):
@@ -57,15 +57,24 @@ class TerminalObserver(Observer):
         prefix = Text("warning: ", style="yellow") if warning else Text("")
         self.console.print(prefix + Text(text), soft_wrap=True)
 
-    def begin(self, epochs: int, done: int, score_name: str) -> None:
+    def begin(self, progress: TrainingProgress, epochs: int, score_name: str) -> None:
         """Open the live line."""
         if not self.console.is_terminal:
             return
-        self._bar = Progress(*_COLUMNS, _TimeLeft(), console=self.console, transient=True)
+        best = progress.best_score
+        self._best = "-" if best is None else number(best)
+        bar = [BarColumn(bar_width=None)] if self.console.width >= _ROOM_FOR_A_BAR else []
+        self._bar = Progress(_FIGURES, *bar, _TimeLeft(), console=self.console, transient=True)
         self._task = self._bar.add_task(
-            "", total=epochs, completed=done, epochs=epochs, epoch=done + 1, loss="-", score="-",
-            best="-", norm="-", speed="-", score_name=score_name,
-        )  # fmt: skip
+            "",
+            total=epochs,
+            completed=progress.epoch,
+            epochs=epochs,
+            epoch=progress.epoch + 1,
+            score_name=score_name,
+            best=self._best,
+            **dict.fromkeys(("loss", "score", "norm", "speed"), "-"),
+        )
         self._bar.start()
 
     def step(self, progress: TrainingProgress, num_batches: int) -> None:
@@ -90,6 +99,7 @@ class TerminalObserver(Observer):
         self._bar.update(
             self._task,
             completed=metrics.epoch,
+            epoch=metrics.epoch,
             loss=number(metrics.train_loss),
             score=number(metrics.valid_score),
             best=self._best,

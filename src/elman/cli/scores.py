@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -39,11 +40,11 @@ def print_scores(scores: Sequence[dict[str, Any]]) -> None:
     for split in dict.fromkeys(row["split"] for row in overall):
         for target in targets:
             table.add_row(f"[bold]{SPLITS[split]}: {escape(target)}[/]")
-            for row in overall:
-                if (row["split"], row["target"]) == (split, target):
-                    cells = [number(v) if (v := row.get(k)) is not None else "-" for k in shown]
-                    style = "green" if row["kind"] == "model" else None
-                    table.add_row("  " + escape(row["forecaster"]), *cells, style=style)
+            rows = [row for row in overall if (row["split"], row["target"]) == (split, target)]
+            columns = [_aligned([row.get(key) for row in rows]) for key in shown]
+            for row, *cells in zip(rows, *columns, strict=True):
+                style = "green" if row["kind"] == "model" else None
+                table.add_row("  " + escape(row["forecaster"]), *cells, style=style)
     _CONSOLE.print(table)
     left_out = len({row["target"] for row in overall}) - len(targets)
     if left_out:
@@ -64,6 +65,13 @@ def _print_steps(rows: Sequence[dict[str, Any]]) -> None:
     for name, errors in lines.items():
         table.add_row(escape(name), *(number(errors[step]) for step in steps))
     _CONSOLE.print(table)
+
+
+def _aligned(values: Sequence[float | None]) -> list[str]:
+    """Return a column with as many decimals as show four digits of its smallest number."""
+    sizes = [abs(value) for value in values if value]
+    decimals = max(0, 3 - math.floor(math.log10(min(sizes)))) if sizes else 0
+    return ["-" if value is None else f"{value:,.{min(decimals, 9)}f}" for value in values]
 
 
 def _table(first: str, columns: Iterable[str]) -> Table:

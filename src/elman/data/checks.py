@@ -23,6 +23,7 @@ _OUTLIER = 20.0  # robust deviations from the median
 _LEAK = 0.999  # correlation of changes
 _LEAK_ROWS = 20_000  # rows of the longest series a leak is looked for in
 _SHIFT = 3.0  # training deviations between the means of training and validation
+_LISTED = 5  # categories named in a message
 _REPEAT = 10  # consecutive equal rows that chance does not explain
 
 
@@ -251,7 +252,9 @@ def _new_categories(case: _Case) -> Iterator[Finding]:
         later = pl.concat(case.parts[split].select(ROW, column) for split in ("valid", "test"))
         later = later.filter(~pl.col(column).is_in(known.to_list()))
         if len(later):
-            names = ", ".join(repr(name) for name in later[column].unique().sort())
+            unseen = later[column].unique().sort()
+            names = ", ".join(repr(name) for name in unseen[:_LISTED])
+            names += f" and {len(unseen) - _LISTED:,} more" if len(unseen) > _LISTED else ""
             yield Finding(
                 "warning",
                 f"{case.place(column)}: {names} not in the training span, but in "

@@ -28,8 +28,10 @@ Moment = Annotated[str | None, BeforeValidator(_to_text)]
 class DataOptions(Options):
     """Table."""
 
-    time: str | None = option(None, "Column of the time; without it, rows are steps in order.")
-    group: str | None = option(None, "Column that tells the series of a panel apart.")
+    time: str | None = option(
+        None, "Column of the time; without it, rows are steps in order.", min_length=1
+    )
+    group: str | None = option(None, "Column that tells the series of a panel apart.", min_length=1)
     known: Names = option(
         (), "Columns known ahead (day type, holidays), read from the step being forecast."
     )

@@ -59,7 +59,7 @@ def save(
 ) -> None:
     """Write the checkpoint at `path`; the previous one stays until this one is whole.
 
-    `data` is a digest of what the network is trained on.
+    `data` is a digest of what the network is trained on, and how.
     """
     from safetensors.torch import save as to_bytes
 
@@ -109,8 +109,9 @@ def load(
         ) from None
     if header["data"] != data:
         raise InputError(
-            f"{path}: the table has changed since this checkpoint was made, so the run cannot go "
-            "on as if it had never stopped; bring the old table back, or start a new run"
+            f"{path}: the table or the options in config.yaml have changed since this checkpoint "
+            "was made, so the run cannot go on as if it had never stopped; bring the old ones back, "
+            "or start a new run"
         )
     return progress, groups["best"]
 

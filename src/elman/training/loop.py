@@ -69,7 +69,7 @@ class Trainer:
         options: how to train.
         observer: hears of each step and epoch.
         folder: where checkpoints are kept; None keeps none.
-        data: digest of the data, which a checkpoint must have been made with.
+        data: digest of the data and the options that a checkpoint must have been made with.
     """
 
     network: nn.Module
@@ -94,8 +94,7 @@ class Trainer:
             self.progress, self.best = checkpoint.load(
                 path, self.network, self.optimizer, self.data
             )
-            if self.progress.epoch < self.options.epochs and self._patience_left():
-                self.progress.stopped = None
+            self.progress.stopped = self._why_stop()
 
     def run(self) -> Progress:
         """Train; the network ends with its best weights.
@@ -105,7 +104,9 @@ class Trainer:
             Interrupted: Ctrl-C; a checkpoint was left.
         """
         progress = self.progress
-        self.observer.begin(self.options.epochs, progress.epoch, self.task.score_name)
+        self.observer.begin(progress, self.options.epochs, self.task.score_name)
+        if progress.step == 0:
+            self._save()
         with own_randomness(self.options.seed, "training"), self._catching_interrupts():
             while not progress.stopped:
                 self._epoch()
@@ -135,7 +136,8 @@ class Trainer:
         trained = time.monotonic() - started
         self._finish_epoch(rate, trained)
         progress.seconds += time.monotonic() - started
-        self._decide()
+        self._lower_rate()
+        progress.stopped = self._why_stop()
         if progress.stopped or time.monotonic() - self._saved_at >= options.checkpoint_seconds:
             self._save()
 
@@ -193,22 +195,24 @@ class Trainer:
         progress.batch = progress.examples = 0
         progress.loss_sum = progress.norm_sum = 0.0
 
-    def _decide(self) -> None:
+    def _lower_rate(self) -> None:
         options, progress = self.options, self.progress
         since_best = progress.epoch - max(progress.best_epoch, progress.reduced_at)
         if options.schedule == "plateau" and since_best >= max(1, options.patience // 3):
             progress.reductions, progress.reduced_at = progress.reductions + 1, progress.epoch
-        if progress.epoch >= options.epochs:
-            progress.stopped = f"all {options.epochs} epochs done"
-        elif not self._patience_left():
-            progress.stopped = f"no better validation score for {options.patience} epochs"
 
-    def _patience_left(self) -> bool:
-        patience, progress = self.options.patience, self.progress
-        return not patience or progress.epoch - progress.best_epoch < patience
+    def _why_stop(self) -> str | None:
+        """Return why training is over, or None while it is not."""
+        options, progress = self.options, self.progress
+        if progress.epoch >= options.epochs:
+            return f"all {options.epochs} epochs done"
+        if options.patience and progress.epoch - progress.best_epoch >= options.patience:
+            return f"no better validation score for {options.patience} epochs"
+        return None
 
     def _save(self) -> None:
-        if self.folder:
+        # Where a step has just overflowed, the last good checkpoint stays; the next step tells.
+        if self.folder and all(p.isfinite().all() for p in self._parameters):
             path = self.folder / checkpoint.FILE_NAME
             checkpoint.save(path, self.progress, self.network, self.best, self.optimizer, self.data)
         self._saved_at = time.monotonic()
@@ -227,9 +231,10 @@ class Trainer:
         )
 
     def _advice(self) -> str:
-        kept = f"{self.folder / checkpoint.FILE_NAME}" if self.folder else None
-        there = kept and (self.folder / checkpoint.FILE_NAME).exists()  # pyright: ignore
-        left = f"the last good checkpoint is {kept}" if there else "there is no checkpoint yet"
+        kept = self.folder / checkpoint.FILE_NAME if self.folder else None
+        left = "there is no checkpoint yet"
+        if kept is not None and kept.exists():
+            left = f"the last good checkpoint is {kept}"
         return (
             f"{left}; try a learning_rate below {self.options.learning_rate:g} or a clip_norm of 1"
         )

@@ -38,8 +38,8 @@ class Observer:
     def message(self, text: str, *, warning: bool = False) -> None:
         """Something worth telling the user happened."""
 
-    def begin(self, epochs: int, done: int, score_name: str) -> None:
-        """Training starts: `epochs` in total, `done` of them behind; what the score measures."""
+    def begin(self, progress: Progress, epochs: int, score_name: str) -> None:
+        """Training starts or goes on: `epochs` in total; what the validation score measures."""
 
     def step(self, progress: Progress, num_batches: int) -> None:
         """A mini-batch is done; an epoch has `num_batches`."""
@@ -62,10 +62,10 @@ class Observers(Observer):
         for observer in self._observers:
             observer.message(text, warning=warning)
 
-    def begin(self, epochs: int, done: int, score_name: str) -> None:
+    def begin(self, progress: Progress, epochs: int, score_name: str) -> None:
         """Pass on."""
         for observer in self._observers:
-            observer.begin(epochs, done, score_name)
+            observer.begin(progress, epochs, score_name)
 
     def step(self, progress: Progress, num_batches: int) -> None:
         """Pass on."""

@@ -33,6 +33,6 @@ class TrainingOptions(Options):
     device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "Where to train.")
     precision: Literal["float32", "bf16"] = option("float32", "Of the forward pass.")
     threads: int | None = option(
-        None, "CPU threads; if not given, one for a small network, else all.", ge=1
+        None, "CPU threads; if not given, one for a small network, else all.", ge=1, le=256
     )
     checkpoint_seconds: float = option(10.0, "Least time between two checkpoints.", ge=0)

@@ -55,7 +55,11 @@ def histogram(residual: np.ndarray) -> Picture:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         bins = int(np.clip(np.sqrt(len(residual)) * 1.5, 6, 40))
-        counts, edges = np.histogram(residual, bins=bins)
+        size = float(np.abs(residual).max())
+        if np.ptp(residual) > 1e-9 * size:
+            counts, edges = np.histogram(residual, bins=bins)
+        else:  # errors that differ in their last digits leave no room for bins between them
+            counts, edges = np.array([len(residual)]), mean + (size or 1) * np.array([-0.1, 0.1])
         axes.stairs(counts, edges, fill=True, color=colour("model"), alpha=0.55)
         axes.axvline(0, color=colour("soft"), linewidth=0.9)
         axes.axvline(mean, color=colour("second"), linewidth=1.4, dashes=(4, 2))
