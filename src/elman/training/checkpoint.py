@@ -110,8 +110,8 @@ def load(
     if header["data"] != data:
         raise InputError(
             f"{path}: the table or the options in config.yaml have changed since this checkpoint "
-            "was made, so the run cannot go on as if it had never stopped; bring the old ones back, "
-            "or start a new run"
+            "was made, so the run cannot go on as if it had never stopped; bring the old ones "
+            "back, or start a new run"
         )
     return progress, groups["best"]
 
