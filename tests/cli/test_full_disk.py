@@ -21,8 +21,7 @@ OPTIONS = shlex.split(
 )
 # In the order in which they are written; the weights are never larger than a checkpoint.
 FILES = (
-    "config.yaml", "metrics.jsonl", "checkpoints/last.safetensors", "predictions.csv",
-    "model.json", "report.html",
+    "config.yaml", "checkpoints/last.safetensors", "predictions.csv", "model.json", "report.html"
 )  # fmt: skip
 
 
@@ -77,6 +76,24 @@ def test_no_room_for(elman, trained, unbroken, tmp_path, name, request):
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
     if name == "config.yaml":
         assert not list(tmp_path.iterdir())
+    go_on(elman, trained, run)
+    assert_same(run, unbroken)
+
+
+def test_no_room_for_a_line_of_metrics(elman, trained, unbroken, tmp_path, no_report, monkeypatch):
+    open_path = Path.open
+
+    def full(path: Path, mode: str = "r", *arguments, **named):
+        if mode == "a":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return open_path(path, mode, *arguments, **named)
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        outcome = elman("fit", trained / "weekly.csv", *OPTIONS, "--out", run)
+    assert outcome.status == 2
+    assert outcome.line.startswith(f"{run / 'metrics.jsonl'}: no room left to write it")
     go_on(elman, trained, run)
     assert_same(run, unbroken)
 
