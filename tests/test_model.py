@@ -259,7 +259,7 @@ def test_forecasts_name_their_place(weekly) -> None:
     rows = small(target="forecast:rides,rain", quantiles="0.1,0.9").fit(weekly).predict(
         ahead(weekly)
     )  # fmt: skip
-    assert rows.columns == ["origin", "step", "time", "target", "forecast", "q0.1", "q0.9"]
+    assert rows.columns == ["origin", "step", "time", "target", "forecast", "q0.1", "q0.5", "q0.9"]
     assert rows.select("origin", "step", "time", "target").rows() == [
         ("2020-07-23", step, time, target)
         for step, time in ((1, "2020-07-24"), (2, "2020-07-25"))
@@ -272,11 +272,11 @@ def test_what_the_document_says(weekly) -> None:
     document = model.document
     assert document["data"]["rows"] == 200
     assert document["data"]["name"] == "weekly.csv"
-    assert document["target"] == {"columns": ["rides"], "horizon": 2, "quantiles": [0.1, 0.9]}
+    assert document["target"] == {"columns": ["rides"], "horizon": 2, "quantiles": [0.1, 0.5, 0.9]}
     # rides and rain, day_type of the day itself and of the next two: 2 + 3 x 2 features.
     assert document["network"]["input_size"] == 8
-    assert document["network"]["output_size"] == 4
-    assert document["network"]["parameters"] == 3 * (5 * 8 + 5 * 5 + 2 * 5) + 4 * 5 + 4
+    assert document["network"]["output_size"] == 6
+    assert document["network"]["parameters"] == 3 * (5 * 8 + 5 * 5 + 2 * 5) + 6 * 5 + 6
     assert document["training"]["epochs"] == 2
     assert document["training"]["stopped"] == "all 2 epochs done"
     assert model.config.period == 7
@@ -419,6 +419,91 @@ class TestRefusals:
 
 
 def quick(**options):
-    values = {"time": "date", "hidden": 4, "epochs": 1, "lookback": 14} | options
-    values = {name: value for name, value in values.items() if value is not None}
-    return elman.Model("series:rides", "forecast:rides", **values)
+    values = {"inputs": "series:rides", "target": "forecast:rides", "time": "date"}
+    values |= {"hidden": 4, "epochs": 1, "lookback": 14} | options
+    return elman.Model(**{name: value for name, value in values.items() if value is not None})
+
+
+class Heard(Observer):
+    def __init__(self):
+        self.warnings, self.notes = [], []
+
+    def message(self, text, *, warning=False):
+        (self.warnings if warning else self.notes).append(text)
+
+
+class TestTold:
+    """What a review found to go without a word, or wrong."""
+
+    def test_a_table_to_validate_on_that_training_sees(self, weekly, tmp_path):
+        model = quick()
+        with pytest.raises(InputError, match="is the table that is trained on"):
+            model.fit(weekly, weekly)
+        part = tmp_path / "part.csv"
+        pl.read_csv(weekly)[100:160].write_csv(part)
+        with pytest.raises(InputError, match=r"60 rows at times that weekly.csv trains on.*row 1;"):
+            model.fit(weekly, part)
+
+    def test_a_season_that_reaches_back_behind_the_table(self, weekly):
+        model = quick(relative="season", period=21, lookback=7).fit(weekly)
+        with pytest.raises(InputError, match="20 rows with values; the model reads 21"):
+            model.predict(pl.read_csv(weekly, try_parse_dates=True).tail(20))
+
+    def test_scores_leave_out_values_that_were_filled_in(self, weekly):
+        frame = pl.read_csv(weekly, try_parse_dates=True)
+        gaps = frame.with_columns(
+            rides=pl.when(pl.int_range(pl.len()).is_in([180, 181, 190]))
+            .then(None)
+            .otherwise("rides")
+        )
+        full = quick(missing="forward").fit(frame)
+        holes = quick(missing="forward").fit(gaps)
+        counts = [
+            next(row["n"] for row in model.document["scores"] if row["split"] == "test")
+            for model in (full, holes)
+        ]
+        assert counts == [30, 27]
+
+    def test_evaluating_on_the_training_table_and_short_series(self, weekly):
+        heard = Heard()
+        quick().fit(weekly).evaluate(weekly, heard)
+        assert "is the table that the model was trained on" in heard.warnings[-1]
+        frame = pl.read_csv(weekly, try_parse_dates=True)
+        shops = pl.concat(
+            [frame.with_columns(shop=pl.lit("a")), frame.head(9).with_columns(shop=pl.lit("b"))]
+        )
+        model = quick(group="shop", valid="2020-06-01", test="2020-07-01").fit(shops)
+        heard = Heard()
+        assert model.predict(shops, heard)["group"].to_list() == ["a"]
+        assert "1 of 2 series are left out; the first is 'b': 9 rows" in heard.warnings[-1]
+
+    def test_more_epochs_of_a_cosine_are_another_run(self, weekly, tmp_path):
+        quick(schedule="cosine").fit(weekly, run=tmp_path / "run")
+        with pytest.raises(InputError, match=r"epochs cannot change.*schedule=cosine"):
+            Model.resume(tmp_path / "run", {"epochs": 3})
+
+    def test_the_time_itself_and_too_many_categories(self, weekly):
+        for given in ({"known": "date"}, {"inputs": "series:date"}):
+            with pytest.raises(InputError, match="'date' is the time column"):
+                quick(**given).fit(weekly)
+        days = pl.date_range(pl.date(2020, 1, 1), pl.date(2022, 12, 31), eager=True)
+        codes = pl.DataFrame({"date": days, "rides": pl.int_range(len(days), eager=True) % 7 + 0.5})
+        codes = codes.with_columns(code=pl.format("n{}", pl.int_range(pl.len())))
+        with pytest.raises(InputError, match=r"column 'code': 768 different values"):
+            quick(inputs="series:rides,code").fit(codes)
+
+    def test_a_group_that_stands_still_in_training_does_not_outweigh_the_others(self, weekly):
+        frame = pl.read_csv(weekly, try_parse_dates=True)
+        still = frame.with_columns(
+            rides=pl.when(pl.int_range(pl.len()) < 156).then(0.0).otherwise("rides"),
+            shop=pl.lit("still"),
+        )
+        panel = pl.concat([frame.with_columns(shop=pl.lit("moves")), still])
+        model = quick(group="shop", valid="2020-06-10", test="2020-07-01").fit(panel)
+        scales = model.document["learnt"]["target"]["scaling"]["values"]
+        train = frame["rides"][:156]
+        assert scales["moves"] == [
+            [pytest.approx(train.mean())],
+            [pytest.approx(train.std(ddof=0))],
+        ]
+        assert scales["still"] == [[0.0], scales["moves"][1]]

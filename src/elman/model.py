@@ -111,8 +111,12 @@ class Model:
         """
         return self._fit(read_table(table), _read(valid), run, observer, resumed=False)
 
-    def predict(self, table: Any) -> pl.DataFrame:
+    def predict(self, table: Any, observer: Observer | None = None) -> pl.DataFrame:
         """Forecast the steps that follow the last values of each series of a table.
+
+        Args:
+            table: a path, or a pandas, polars or Arrow table.
+            observer: hears of what was noticed about the table.
 
         Returns:
             Columns group (for a panel), origin, step, time, target, forecast, and one for each
@@ -121,16 +125,35 @@ class Model:
         Raises:
             InputError: the table lacks what the model needs, or is too short.
         """
-        return self._job().predict(self._ready_network(), self._learnt, read_table(table))
+        network, source = self._ready_network(), read_table(table)
+        with _using_threads(self.config.threads or 1):
+            frame, findings = self._job().predict(network, self._learnt, source)
+        _tell(findings, observer)
+        return frame
 
-    def evaluate(self, table: Any) -> Evaluation:
+    def evaluate(self, table: Any, observer: Observer | None = None) -> Evaluation:
         """Score forecasts from every step of a table beside the naive baselines.
+
+        Args:
+            table: a path, or a pandas, polars or Arrow table.
+            observer: hears of what was noticed about the table.
 
         Raises:
             InputError: the table lacks what the model needs, or is too short.
         """
-        network, name = self._ready_network(), self.config.cell
-        return self._job().evaluate(network, self._learnt, name, read_table(table))
+        network, source = self._ready_network(), read_table(table)
+        with _using_threads(self.config.threads or 1):
+            evaluation, findings = self._job().evaluate(
+                network, self._learnt, self.config.cell, source
+            )
+        if source.sha256 == self.document["data"]["sha256"]:
+            known = "is the table that the model was trained on"
+            remedy = "its scores say nothing of new data; the test span's do"
+            findings.append(Finding("warning", f"{source.name}: {known}", remedy))
+        _tell(findings, observer)
+        for note in evaluation.notes:
+            (observer or Observer()).message(note)
+        return evaluation
 
     def series(self, table: Any) -> dict[str, Any]:
         """Return a table's series as the report draws them."""
@@ -200,7 +223,13 @@ class Model:
                 f"{', '.join(fixed)} cannot change in the middle of a run; what can: "
                 f"{', '.join(RESUMABLE)}"
             )
-        config = Config.parse(config.model_dump() | changes, str(folder.config_path))
+        changed = Config.parse(config.model_dump() | changes, str(folder.config_path))
+        if changed.schedule == "cosine" and changed.epochs != config.epochs:
+            raise InputError(
+                "epochs cannot change in the middle of a run with schedule=cosine, whose learning "
+                f"rate was to reach zero after {config.epochs}; start a new run"
+            )
+        config = changed
         table, valid = _read(config.table), _read(config.valid_table)
         if table is None:
             raise InputError(f"{folder.path}: was made from a table in memory, not from a file")
@@ -219,9 +248,7 @@ class Model:
         self._set_config(self._asked)  # what an earlier fit chose was for its table
         findings: list[Finding] = []
         job = self._prepare(table, valid, findings)
-        for finding in findings:
-            if finding.severity == "warning":
-                observer.message(str(finding), warning=True)
+        _tell(findings, observer)
         device = _device(self.config.device)
         task = job.task(device, self.config.precision)
         places = {"table": _place(table), "valid_table": _place(valid)}
@@ -359,6 +386,12 @@ def _using_threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _tell(findings: list[Finding], observer: Observer | None) -> None:
+    for finding in findings:
+        if observer is not None and finding.severity == "warning":
+            observer.message(str(finding), warning=True)
 
 
 def _read(source: Any) -> Table | None:

@@ -192,7 +192,7 @@ def test_short_series_of_a_panel():
 
 def test_errors_come_first_and_the_panels_own_findings_are_not_repeated():
     columns = {
-        "t": np.delete(np.arange(ROWS + 1), 50),
+        "t": 1000 + np.delete(np.arange(ROWS + 1), 50),
         "y": noise(),
         "constant": np.ones(ROWS),
         "x": noise(1),

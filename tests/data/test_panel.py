@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.data.findings import count
-from elman.data.panel import ROW, TIME, make_panel
+from elman.data.panel import FILLED, ROW, TIME, make_panel
 from elman.data.steps import Step
 from elman.data.table import read_table
 from elman.errors import InputError
@@ -35,7 +35,7 @@ def test_one_series(panel):
     np.testing.assert_array_equal(
         series.times, np.arange("2024-01-01", "2024-01-04", dtype="M8[D]")
     )
-    assert (p.step, p.findings, p.future, p.num_rows) == (Step(1, "day"), [], {}, 3)
+    assert (p.step, p.findings, p.future) == (Step(1, "day"), [], {})
 
 
 def test_without_a_time_column_rows_are_steps(panel):
@@ -52,7 +52,7 @@ def test_groups_become_series_ordered_by_key(panel):
     assert [series.key for series in p.series] == ["a", "b"]
     assert [series.frame["x"].to_list() for series in p.series] == [[1, 2], [10, 20, 30]]
     assert [series.frame[ROW].to_list() for series in p.series] == [[2, 4], [1, 3, 5]]
-    assert (p.step, p.findings, p.num_rows) == (Step(1, "integer"), [], 5)
+    assert (p.step, p.findings) == (Step(1, "integer"), [])
 
 
 def test_groups_one_after_the_other_are_in_order(panel):
@@ -137,7 +137,7 @@ HOLES = "t,x,y,k\n1,1,1,a\n2,,2,\n4,,3,b\n5,7,4,b\n"
 
 def test_missing_values_are_an_error_by_default(panel):
     p = panel(HOLES, time="t", numbers=["x", "y"], categories=["k"])
-    remedy = "fill them in, or choose --missing forward, interpolate or drop"
+    remedy = "fill them in, or choose --missing forward or drop"
     assert messages(p, "error") == [
         f"prices.csv: column 'x': 2 values missing, the first in row 2; {remedy}",
         f"prices.csv: column 'k': 1 value missing, the first in row 2; {remedy}",
@@ -148,7 +148,6 @@ def test_missing_values_are_an_error_by_default(panel):
     ("how", "x", "k"),
     [
         ("forward", [1, 1, 1, 7], ["a", "a", "b", "b"]),
-        ("interpolate", [1, 2.5, 5.5, 7], ["a", "a", "b", "b"]),  # over time: 1.5 a step
         ("drop", [1, 7], ["a", "b"]),
     ],
 )
@@ -160,15 +159,38 @@ def test_missing_values_are_treated_as_asked(panel, how, x, k):
     assert "column 'x': 2 values missing, the first in row 2" in messages(p, "warning")[0]
 
 
-def test_interpolation_without_times_goes_by_rows(panel):
-    p = panel("x,y\n1,1\n,1\n,1\n7,1\n", numbers=["x", "y"], missing="interpolate")
-    assert p.series[0].frame["x"].to_list() == pytest.approx([1, 3, 5, 7])
+def test_filled_cells_are_marked_in_every_series(panel):
+    text = "g,t,x,y,z,k\na,1,1,1,1,u\na,2,,1,2,\na,3,3,,3,u\nb,1,4,1,4,v\nb,2,5,1,5,v\nb,3,,,,v\n"
+    p = panel(text, time="t", group="g", numbers=["x", "y", "z"], known=["k"], missing="forward")
+    marks = [FILLED + "x", FILLED + "y"]  # not z, nor k, which holds categories
+    a, b = (series.frame for series in p.series)
+    assert a.columns == b.columns == [ROW, TIME, "x", "y", "z", "k", *marks]
+    assert a["x"].to_list() == [1, 1, 3]
+    assert a[FILLED + "x"].to_list() == [False, True, False]
+    assert a[FILLED + "y"].to_list() == [False, False, True]
+    assert b.select(marks).rows() == [(False, False)] * 2
+    # Row 6 is b's future, and has the same columns.
+    assert p.future["b"].select(b.columns).schema == b.schema
+    assert p.future["b"].select(marks).rows() == [(False, False)]
 
 
-@pytest.mark.parametrize("how", ["forward", "interpolate"])
-def test_filling_never_crosses_from_one_series_into_the_next(panel, how):
+def test_where_nothing_is_filled_nothing_is_marked(panel):
+    for how in ("error", "forward", "drop"):
+        p = panel(DAYS, time="day", numbers=["x"], categories=["kind"], missing=how)
+        assert p.series[0].frame.columns == [ROW, TIME, "x", "kind"]
+    p = panel(HOLES, time="t", numbers=["x", "y"], missing="drop")
+    assert p.series[0].frame.columns == [ROW, TIME, "x", "y"]
+
+
+def test_names_that_are_taken(panel):
+    for name in (ROW, TIME, FILLED + "x"):
+        with pytest.raises(InputError, match=f"Elman keeps the name '{name}' for itself"):
+            panel(f"{name},x\n1,2\n", numbers=[name, "x"])
+
+
+def test_filling_never_crosses_from_one_series_into_the_next(panel):
     text = "g,t,x,y\na,1,5,1\na,2,6,1\nb,1,,1\nb,2,8,1\n"
-    p = panel(text, time="t", group="g", numbers=["x", "y"], missing=how)
+    p = panel(text, time="t", group="g", numbers=["x", "y"], missing="forward")
     (message,) = messages(p, "error")
     assert "column 'x': 1 value missing" in message
     assert "the first in row 3" in message
@@ -180,9 +202,16 @@ def test_forward_never_uses_the_future(panel):
     assert p.series[0].frame["x"].to_list() == [None, 2]
 
 
-def test_interpolation_has_no_neighbour_at_the_end(panel):
-    p = panel("x,y\n1,1\n,1\n", numbers=["x", "y"], missing="interpolate")
-    assert "nothing to interpolate between" in messages(p, "error")[0]
+@given(st.lists(st.integers(0, 9) | st.none(), min_size=2, max_size=9), st.data())
+def test_what_comes_later_never_changes_what_was_filled(values, data):
+    cut = data.draw(st.integers(1, len(values) - 1))
+
+    def filled(x):
+        frame = pl.DataFrame({"t": range(len(x)), "x": x, "y": 0}, schema_overrides={"x": pl.Int64})
+        p = make_panel(read_table(frame), time="t", numbers=["x", "y"], missing="forward")
+        return p.series[0].frame["x"].to_list()
+
+    assert filled(values)[:cut] == filled(values[:cut])
 
 
 def test_trailing_rows_known_ahead_are_the_future(panel):
@@ -206,6 +235,16 @@ def test_a_known_value_missing_in_the_future_is_an_error(panel):
         "prices.csv: column 'k': 1 value missing, although known ahead, the first in row 4; "
         "fill them in"
     ]
+
+
+def test_future_rows_are_of_no_use_where_nothing_is_known_ahead(panel):
+    p = panel("t,x\n1,1\n2,2\n3,\n4,\n", time="t", numbers=["x"])
+    assert len(p.future[None]) == 2
+    assert messages(p) == [
+        "prices.csv: 2 rows at the end without values for x taken as the future, the first is row "
+        "3; no column is known ahead, so they are of no use: fill them in or remove them"
+    ]
+    assert p.findings[0].severity == "warning"
 
 
 def test_blank_rows_are_no_future_if_nothing_tells_them_apart(panel):
@@ -275,6 +314,7 @@ def test_what_lies_outside_the_range_is_not_checked(panel):
         ({"group": "shop"}, "no column 'shop' (from --group)"),
         ({"known": ["wet"]}, "no column 'wet' (from --known)"),
         ({"numbers": ["z"], "options": {"z": "--target"}}, "no column 'z' (from --target)"),
+        ({"missing": "interpolate"}, "'interpolate' is not known; expected one of: error, forward"),
         ({"missing": "foward"}, "--missing: 'foward' is not known; did you mean 'forward'?"),
         ({"since": "2024"}, "--since and --until need a time column"),
         ({"time": "day", "since": "soon"}, "--since: expected an ISO date such as 2018-12-31"),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elman.data.findings import Finding
 from elman.data.panel import Panel, Series, make_panel
 from elman.data.splits import make_splits
 from elman.data.table import read_table
@@ -35,6 +36,7 @@ def year(panel) -> Panel:
         (30, 0, 336, 366),
         ("2024-07-01", "2024-12-01", 182, 335),
         ("2024-07", "none", 182, 366),
+        ("@2024-07", "@2024-12-01", 182, 335),
         (datetime.date(2024, 7, 1), datetime.datetime(2024, 12, 1, 6), 182, 336),
         ("60", "2024-12-01", 275, 335),
         ("2024-07-01", "10", 182, 356),
@@ -67,8 +69,41 @@ def test_dates_cut_all_series_at_the_same_time(panel):
     assert splits.of("valid") == [(60, 79), (40, 59)]
     assert splits.of("test") == [(79, 100), (59, 100)]
     assert splits.num_steps("train") == 100
+    assert splits.findings == []
     by_share = make_splits(p, "0.2", "0.1", lookback=5, horizon=2)
     assert by_share.of("valid") == [(70, 90), (70, 90)]
+
+
+@pytest.mark.parametrize(
+    ("valid", "test", "split", "start"),
+    [
+        ("0.2", "0.1", "validation", "2024-03-11"),  # the 71st of a's days
+        (None, "20", "test", "2024-03-21"),  # the 81st
+        ("2024-04-05", "10", "test", "2024-03-31"),  # the test span of a starts before the date
+    ],
+)
+def test_a_series_that_trains_while_another_is_scored_is_a_warning(
+    panel, valid, test, split, start
+):
+    text = "day,key,x\n" + daily(100, "2024-01-01", "a") + daily(100, "2024-01-21", "b")
+    p = panel(text, time="day", group="key", numbers=["x"])
+    splits = make_splits(p, valid, test, lookback=5, horizon=2)
+    warning = next(f for f in splits.findings if "trains until" in f.message)
+    end = p.series[1].times[splits.of("train")[1][1] - 1].astype("M8[D]")
+    assert warning == Finding(
+        "warning",
+        f"prices.csv: the series 'b' trains until {end}, when others are scored already: the "
+        f"{split} span of 'a' starts at {start}",
+        f"give a date for --{split.removesuffix('ation')}, which cuts all series at the same time",
+    )
+
+
+def test_series_that_share_their_times_are_in_order_however_they_are_cut(panel):
+    text = "day,key,x\n" + daily(100, "2024-01-01", "a") + daily(100, "2024-01-01", "b")
+    # A third that is too short to train is no leak.
+    p = panel(text + daily(4, "2024-06-01", "c"), time="day", group="key", numbers=["x"])
+    findings = make_splits(p, "0.2", "0.1", lookback=5, horizon=2).findings
+    assert [f.message for f in findings if "trains until" in f.message] == []
 
 
 def test_series_too_short_for_a_span_are_a_warning(panel):
@@ -114,9 +149,48 @@ def test_a_horizon_longer_than_the_data(year):
 
 def test_a_year_could_be_a_number_of_steps(panel):
     p = panel("day,key,x\n" + daily(3000, "2017-06-01"), time="day", numbers=["x"])
-    with pytest.raises(InputError, match="2019 could be a year or a number of steps"):
+    with pytest.raises(InputError) as caught:
         make_splits(p, "2019", None, lookback=2, horizon=1)
+    assert str(caught.value) == (
+        "--valid 2019 could be a year or a number of steps; write @2019 for the year, or the steps "
+        "as a share of the rows"
+    )
+    assert make_splits(p, "@2019", None, lookback=2, horizon=1).of("valid") == [(579, 3000)]
     assert make_splits(p, "2016", None, lookback=2, horizon=1).of("valid") == [(984, 3000)]
+
+
+def test_integer_times_are_written_with_an_at_sign(panel):
+    p = panel(
+        "year,x\n" + "".join(f"{y},1\n" for y in range(1900, 2000)), time="year", numbers=["x"]
+    )
+    splits = make_splits(p, "@1980", "@1990", lookback=2, horizon=1)
+    assert splits.spans == [{"train": (0, 80), "valid": (80, 90), "test": (90, 100)}]
+    assert make_splits(p, "30", "20", lookback=2, horizon=1).of("valid") == [(50, 80)]
+    assert make_splits(p, "@1980", "0.1", lookback=2, horizon=1).of("valid") == [(80, 90)]
+
+
+@pytest.mark.parametrize(
+    ("valid", "expected"),
+    [
+        (
+            1980,
+            "--valid 1980 could be a time or a number of steps; write @1980 for the time, or the "
+            "steps as a share of the rows",
+        ),
+        ("@2005", "--valid @2005 lies outside the data, which run from 1900 to 1999"),
+        ("@1900", "--valid @1900 lies outside the data"),
+        ("-5", "--valid -5 lies outside the data"),
+        ("@1980-01-01", "or a time such as @1999, got '@1980-01-01'"),
+        ("@", "or a time such as @1999, got '@'"),
+    ],
+)
+def test_integer_times_that_cannot_be_used(panel, valid, expected):
+    p = panel(
+        "year,x\n" + "".join(f"{y},1\n" for y in range(1900, 2000)), time="year", numbers=["x"]
+    )
+    with pytest.raises(InputError) as caught:
+        make_splits(p, valid, None, lookback=2, horizon=1)
+    assert expected in str(caught.value)
 
 
 def test_dates_need_times(panel):
@@ -132,7 +206,8 @@ def test_dates_need_times(panel):
 )
 def test_spans_cover_each_series_without_overlap(lengths, valid, test):
     rows = [(g, t) for g, length in enumerate(lengths) for t in range(length)]
-    frame = pl.DataFrame(rows, schema=["g", "t"], orient="row").with_columns(x="t")
+    # Times far from any number of steps, so that a number is one of steps.
+    frame = pl.DataFrame(rows, schema=["g", "t"], orient="row").with_columns(x="t", t=pl.col.t + 99)
     p = make_panel(read_table(frame), time="t", group="g", numbers=["x"])
     splits = make_splits(p, valid, test, lookback=3, horizon=2)
     for series, spans in zip(p.series, splits.spans, strict=True):

@@ -76,20 +76,23 @@ def test_no_baseline_looks_beyond_an_origin(fitted: list[b.Baseline]) -> None:
                 assert (baseline.forecast(changed, np.array([origin]), 9) != forecast).any()
 
 
-def test_no_baseline_learns_from_beyond_the_training_span(fitted: list[b.Baseline]) -> None:
-    # The span is rows 60 to 199 of the values: what is fitted there is used at its place.
+def test_a_long_history_tells_no_less_over_another_table(monkeypatch) -> None:
+    """What was fitted to a history's last points rolls over another table from its first row."""
+    monkeypatch.setattr(b, "MAX_POINTS", 140)
     values = rides()
     origins = np.arange(200, 290)
-    for again in b.default_baselines(7, stats=True):
-        again.fit([values[60:200]], [60])
-        moved = type(again)(7) if hasattr(again, "period") else type(again)()
-        moved.fit([values[60:200]])
+    for baseline in (b.LastValue(), b.SeasonalNaive(7), b.Arima(7), b.Ets(7)):
+        baseline.fit([values[:200], values[60:200]], elsewhere=[1])
         np.testing.assert_allclose(
-            again.forecast(values, origins, 7),
-            moved.forecast(values[60:], origins - 60, 7),
+            baseline.forecast(values, origins, 7, series=0),
+            baseline.forecast(values[60:], origins - 60, 7, series=1),
             rtol=1e-9,
-            err_msg=again.name,
+            err_msg=baseline.name,
         )
+        # A few seasons from its own first row ARIMA and ETS no longer repeat the last value.
+        early = baseline.forecast(values[60:], np.array([40]), 7, series=1)
+        if baseline.name in ("ARIMA", "ETS"):
+            assert (early != values[100]).all()
 
 
 def test_arima_and_ets_learn_the_season_and_the_level(fitted: list[b.Baseline]) -> None:
@@ -156,7 +159,7 @@ def test_quantile_forecasts_cover_what_they_say(fitted: list[b.Baseline]) -> Non
     values = rng.normal(size=(900, 1))
     origins = np.arange(600, 898)
     for baseline in (b.LastValue(), b.SeasonalNaive(7), b.Mean()):
-        baseline.fit([values[100:600]], [100])
+        baseline.fit([values[:600]])
         low_high = baseline.forecast_quantiles(values, origins, 1, [0.1, 0.9])[:, 0, 0]
         truth = values[origins + 1, 0]
         inside = (low_high[:, 0] <= truth) & (truth <= low_high[:, 1])
@@ -257,10 +260,9 @@ def test_the_published_naive_error_on_rail_rides() -> None:
     origins = np.arange(first - 1, stop - 1)
 
     def error(baseline: b.Baseline) -> float:
-        baseline.fit([values[train:first]], [train])
-        return float(
-            np.abs(baseline.forecast(values, origins, 1)[:, 0] - values[first:stop]).mean()
-        )
+        baseline.fit([values[train:first]])
+        forecast = baseline.forecast(values[train:], origins - train, 1)[:, 0]
+        return float(np.abs(forecast - values[first:stop]).mean())
 
     assert round(error(b.SeasonalNaive(7))) == 42_143
     # SARIMA is published as 32,041, refitted every day; here the parameters are kept.

@@ -101,9 +101,9 @@ def test_loss_and_score_against_a_slow_loop(seed) -> None:
                         absolute.append(abs(error) if level is None else ours)
     made = batch(target.tolist(), anchor.tolist())
     assert forecast.loss(output(out), made).item() == pytest.approx(np.mean(losses), rel=1e-9)
-    # The sum over windows; in the target's own unit where there is one target.
-    unit = 5.0 if C == 1 else 1.0
-    expected = np.mean(absolute) * B * unit
+    # The sum over windows, scaled; it has a unit of its own where there is one target.
+    assert forecast.unit == (5.0 if C == 1 else 1.0)
+    expected = np.mean(absolute) * B
     assert forecast.score(output(out), made).item() == pytest.approx(expected, rel=1e-9)
 
 

@@ -149,7 +149,7 @@ def test_a_forecast_reads_nothing_after_its_origin(
     table = rides(90)
     job = make_job(
         table, inputs="series:y,rain", target="forecast:y,rain", time="day", known="kind",
-        horizon=3, lookback=10, topology=topology, relative=relative, quantiles="0.2,0.8",
+        horizon=3, lookback=10, topology=topology, relative=relative, quantiles="0.2,0.5,0.8",
     )  # fmt: skip
     own, network = job.forecaster, make_network(job)
 
@@ -158,7 +158,7 @@ def test_a_forecast_reads_nothing_after_its_origin(
         return windows.origins, rolling_forecasts(network, own.target, windows, [None])
 
     origins, clean = forecasts(job.parts)
-    assert clean.shape == (len(origins), 3, 2, 2)
+    assert clean.shape == (len(origins), 3, 2, 3)
     for poison in (np.nan, 1e30):
         for w in (0, 4, len(origins) - 1):
             row = pl.int_range(pl.len()) > int(origins[w])

@@ -20,6 +20,7 @@ import polars as pl
 
 from elman.data.synthetic import mackey_glass
 from elman.errors import ElmanError, InputError, unknown
+from elman.files import sha256, write_atomically
 
 _TIMEOUT = 30  # seconds without an answer
 
@@ -142,7 +143,7 @@ def fetch(name: str, to: Path) -> Path:
             _write_made(dataset.make(), path)
         elif not path.exists():
             _copy_or_download(dataset, path)
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != dataset.sha256:
+        elif sha256(path) != dataset.sha256:
             raise _other_file(path)
     except OSError as error:
         raise InputError(f"{error.filename or path}: cannot be written: {error.strerror}") from None
@@ -152,7 +153,7 @@ def fetch(name: str, to: Path) -> Path:
 def _write_made(frame: pl.DataFrame, path: Path) -> None:
     content = frame.write_csv().encode()
     if not path.exists():
-        _write(content, path)
+        write_atomically(path, content)
     elif path.read_bytes() != content:
         raise _other_file(path)
 
@@ -175,17 +176,7 @@ def _copy_or_download(dataset: Dataset, path: Path) -> None:
             f"{copy} (from ELMAN_DATA): expected SHA-256 {dataset.sha256}, got {got}; "
             "it is not the published file: remove it to download that"
         )
-    _write(content, path)
-
-
-def _write(content: bytes, path: Path) -> None:
-    """Write a file that is either complete or not there."""
-    part = path.with_suffix(".part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomically(path, content)
 
 
 def _download(dataset: Dataset, path: Path) -> None:

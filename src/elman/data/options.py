@@ -6,23 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
-from elman.options import Options, option
-
-
-def split_names(value: object) -> object:
-    """Turn `"a,b"` into `("a", "b")`: how lists are written on a command line."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
+from elman.options import Options, as_names, option
 
 
 def _to_text(value: object) -> object:
     return value if value is None else str(value)
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
+def _or_none(value: object) -> object:
+    return "0" if value is None else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(as_names)]
 Cut = Annotated[str, BeforeValidator(_to_text)]
 Moment = Annotated[str | None, BeforeValidator(_to_text)]
+Missing = Literal["error", "forward", "drop"]
 
 
 class DataOptions(Options):
@@ -40,17 +38,22 @@ class DataOptions(Options):
     )
     calendar: Annotated[
         tuple[Literal["hour", "weekday", "monthday", "yearday", "month"], ...],
-        BeforeValidator(split_names),
+        BeforeValidator(as_names),
     ] = option((), "Calendar features made from the time column, known ahead.")
-    missing: Literal["error", "forward", "interpolate", "drop"] = option(
-        "error", "What to do with missing values."
+    missing: Missing = option(
+        "error",
+        "Missing values: error stops; forward carries the last value on; drop leaves the row out.",
     )
     since: Moment = option(None, "Use the rows from this time on.")
     until: Moment = option(None, "Use the rows up to this time.")
     valid: Cut = option(
-        "0.15", "Validation span: a share (0.15), a number of steps (200), or its first date."
+        "0.15",
+        "Validation span: a share (0.15), a number of steps (200), or its first date or time "
+        "(2019-01-01, @2019); @ before a whole number says that it is a time.",
     )
-    test: Cut = option("0.15", "Test span, likewise; 0 for none.")
+    test: Annotated[Cut, BeforeValidator(_or_none)] = option(
+        "0.15", "Test span, likewise (0.15, 200, 2019-01-01, @2019); 0 for none."
+    )
     windows: Literal["across", "within"] = option(
         "across",
         "across: the first windows of a span look back into the span before it (their targets "

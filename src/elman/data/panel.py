@@ -9,27 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import numpy as np
 import polars as pl
 
 from elman.data.findings import Finding, count, raise_errors
+from elman.data.options import Missing
 from elman.data.steps import Step, infer_step, parse_bound, show_time
 from elman.data.table import Column, Table
 from elman.errors import InputError, unknown
 
 ROW = "#row"
 TIME = "#time"
+FILLED = "#filled "  # and the name of a column
 _GROUP = "#group"
-
-MISSING = ("error", "forward", "interpolate", "drop")
 
 
 @dataclass(frozen=True)
 class Series:
     """The rows of one group in time order: `#row`, `#time` if there is one, and its columns.
 
-    Number columns are Float64 and finite, category columns String; nothing is null.
+    Number columns are Float64 and finite, category columns String; nothing is null. Beside a
+    number column in which missing values were filled, in this series or another of its panel,
+    stands a Boolean one, `#filled ` and its name, true where they were.
     """
 
     key: str | None
@@ -56,7 +59,8 @@ class Panel:
         step: distance between neighbouring times; None without times or where it is irregular.
         findings: what was noticed on the way.
         future: by key, rows after the last of a series that are known ahead: their time and known
-            columns are filled, and the columns that are not known ahead are null.
+            columns are filled, and the columns that are not known ahead are null; the columns are
+            those of the series.
         numbers, categories, known: which columns are which; `known` ones are also in one of the
             other two.
     """
@@ -71,11 +75,6 @@ class Panel:
     numbers: list[str] = field(default_factory=list)
     categories: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
-
-    @property
-    def num_rows(self) -> int:
-        """Rows of all series together, future rows not counted."""
-        return sum(len(series) for series in self.series)
 
     def raise_errors(self) -> None:
         """Raise `InputError` for the first error among the findings, if there is one."""
@@ -110,9 +109,8 @@ def make_panel(
         known: columns known ahead; read as numbers or as categories by what they hold, unless
             `numbers` or `categories` has them, too.
         missing: what becomes of missing values. `error`: an error each column. `forward`: the last
-            value before is carried forward, never one from the future. `interpolate`: numbers on
-            a straight line over time between their neighbours, categories forward. `drop`: the row
-            is left out.
+            value before is carried forward, never one from the future, and numbers so filled are
+            marked. `drop`: the row is left out.
         since: ISO date or time, or whole number: rows before it are left out before any check.
         until: likewise the last period kept: `2018` keeps all of that year.
         options: by column, the option it comes from, for messages.
@@ -121,8 +119,8 @@ def make_panel(
         InputError: a column is absent, or an argument cannot be used; whatever is wrong with the
             values is an error among the panel's findings.
     """
-    if missing not in MISSING:
-        raise unknown("--missing", missing, MISSING)
+    if missing not in get_args(Missing):
+        raise unknown("--missing", missing, get_args(Missing))
     if time is None and (since or until):
         raise InputError("--since and --until need a time column; name it with --time")
     origins = {time: "--time", group: "--group"} | dict(options or {})
@@ -131,8 +129,9 @@ def make_panel(
     for column in (*filter(None, (time, group)), *known, *numbers, *categories):
         fallback = "--known" if column in known else "--input"
         table.require(column, origins.get(column, fallback))
-    for column in {ROW, TIME, _GROUP} & {*numbers, *categories, *known}:
-        raise InputError(f"{table.name}: Elman keeps the name {column!r} for itself; rename it")
+    for column in (*numbers, *categories, *known):
+        if column in (ROW, TIME, _GROUP) or column.startswith(FILLED):
+            raise InputError(f"{table.name}: Elman keeps the name {column!r} for itself; rename it")
     for column in set(numbers) & set(categories):
         raise InputError(f"{column!r} is asked for both as a number and as a category; choose one")
     for column in known:
@@ -145,6 +144,8 @@ def make_panel(
     frame = _drop_repeated(_sort(frame, panel), panel)
     past, future = _split_future(frame, panel)
     past = _treat_missing(past, panel, missing)
+    marks = [pl.lit(False).alias(name) for name in past.columns if name.startswith(FILLED)]
+    future = future.with_columns(marks)
     step = None if time is None else _check_gaps(pl.concat([past, future]), panel)
     series = [Series(key, part) for key, part in _by_group(past, panel).items()]
     return replace(panel, series=series, future=_by_group(future, panel), step=step)
@@ -283,7 +284,11 @@ def _split_future(frame: pl.DataFrame, panel: Panel) -> tuple[pl.DataFrame, pl.D
             f"{panel.name}: {count(len(future), 'row')} at the end without values for "
             f"{', '.join(own)} taken as the future, the first is row {future[ROW][0]:,}"
         )
-        panel.findings.append(Finding("note", message))
+        if panel.known:
+            panel.findings.append(Finding("note", message))
+        else:
+            remedy = "no column is known ahead, so they are of no use: fill them in or remove them"
+            panel.findings.append(Finding("warning", message, remedy))
     for key in sorted(set(future[_GROUP].unique()) - set(past[_GROUP].unique())):
         series = "the table" if panel.group is None else f"the series {key!r}"
         message = f"{panel.name}: {series} has no values for {', '.join(own)}"
@@ -305,10 +310,10 @@ def _report_missing(frame: pl.DataFrame, column: str, panel: Panel, why: str, re
 
 
 def _treat_missing(frame: pl.DataFrame, panel: Panel, how: str) -> pl.DataFrame:
-    columns = panel.numbers + panel.categories
+    numbers, columns = panel.numbers, panel.numbers + panel.categories
     if how == "error":
         for column in columns:
-            remedy = "fill them in, or choose --missing forward, interpolate or drop"
+            remedy = "fill them in, or choose --missing forward or drop"
             _report_missing(frame, column, panel, "", remedy)
         return frame
     for column in columns:
@@ -321,26 +326,18 @@ def _treat_missing(frame: pl.DataFrame, panel: Panel, how: str) -> pl.DataFrame:
             panel.findings.append(Finding("warning", message))
     if how == "drop":
         return frame.drop_nulls(columns)
-    fills = [pl.col(column).forward_fill().over(_GROUP) for column in columns]
-    if how == "interpolate":
-        by = TIME if panel.time is not None else ROW
-        lines = [pl.col(column).interpolate_by(by).over(_GROUP) for column in panel.numbers]
-        fills[: len(lines)] = lines
-    filled = frame.with_columns(fills)
+    filled = frame.with_columns(pl.col(columns).forward_fill().over(_GROUP))
     for column in columns:
+        why = " with none before it in its series to carry forward"
         remedy = "fill them in, leave the rows out with --since, or choose --missing drop"
-        _report_missing(filled, column, panel, _UNTREATED[how], remedy)
-    return filled
+        _report_missing(filled, column, panel, why, remedy)
+    marks = {FILLED + name: frame[name].is_null() & filled[name].is_not_null() for name in numbers}
+    return filled.with_columns(**{name: mark for name, mark in marks.items() if mark.any()})
 
 
 _TREATMENTS = {
     "forward": "filled with the last value before",
-    "interpolate": "filled on a straight line between their neighbours, the later one included",
     "drop": "these rows are left out",
-}
-_UNTREATED = {
-    "forward": " with none before it in its series to carry forward",
-    "interpolate": " at the start or the end of its series, with nothing to interpolate between",
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -79,16 +80,18 @@ def make_splits(
     Args:
         panel: the series.
         valid: how much validates, before the test span: a share of the rows (`0.15`), a whole
-            number of steps (`200`), or the date or time at which the span starts (`2019-01-01`);
-            None if another table validates.
+            number of steps (`200`), or the date or time at which the span starts (`2019-01-01`,
+            `@2019`: after `@` a number is a time); None if another table validates.
         test: how much tests, likewise, at the end; `0`, `none` or None for no test span.
         lookback: steps the network looks back; training needs `lookback + horizon` rows.
         horizon: steps forecast; validation and test need as many rows.
 
     Raises:
         InputError: the panel has an error; or `valid` or `test` cannot be read, lies outside the
-            data, or leaves no series with enough rows. Series of a panel that are too short while
-            others are not are a warning among the findings.
+            data, could be a time as well as a number of steps, or leaves no series with enough
+            rows. Series of a panel that are too short while others are not are a warning among
+            the findings, as is a training span that reaches past the start of what another
+            series is scored on.
     """
     panel.raise_errors()
     valid_cut, test_cut = _read_cut("--valid", valid, panel), _read_cut("--test", test, panel)
@@ -112,6 +115,7 @@ def make_splits(
     needs |= {"test": horizon} if test_cut is not None else {}
     for split, need in needs.items():
         _check_lengths(splits, panel, split, need, f"lookback {lookback} + horizon {horizon}")
+    _check_order(splits, panel, needs)
     return splits
 
 
@@ -120,21 +124,26 @@ def _read_cut(option: str, value: str | float | datetime.date | None, panel: Pan
     if text.lower() in ("none", "0", "0.0"):
         return None
     times = panel.series[0].times
+    bound = None if times is None else parse_bound(text.removeprefix("@"), times)
     if text.isdecimal():
-        if re.fullmatch(r"(19|20)\d\d", text) and _lies_inside(np.datetime64(text), panel):
+        if bound is not None and _lies_inside(bound, panel):
+            what = "year" if isinstance(bound, np.datetime64) else "time"
             raise InputError(
-                f"{option} {text} could be a year or a number of steps; "
-                f"write the year as {text}-01-01, or the steps as a share of the rows"
+                f"{option} {text} could be a {what} or a number of steps; write @{text} for the "
+                f"{what}, or the steps as a share of the rows"
             )
         return int(text)
     if re.fullmatch(r"0?\.\d+", text):
         return float(text)
-    bound = None if times is None else parse_bound(text, times)
     if bound is None:
-        no_time = " (which needs --time)" if times is None else ""
+        example = "a date such as 2019-01-01"
+        if times is None:
+            example += " (which needs --time)"
+        elif times.dtype.kind != "M":
+            example = f"a time such as @{times[-1]}"
         raise InputError(
-            f"{option}: expected a share such as 0.15, a number of steps such as 200, or a date "
-            f"such as 2019-01-01{no_time}, got {text!r}"
+            f"{option}: expected a share such as 0.15, a number of steps such as 200, or "
+            f"{example}, got {text!r}"
         )
     if not _lies_inside(bound, panel):
         first, last = _extent(panel)
@@ -155,9 +164,6 @@ def _extent(panel: Panel) -> tuple[np.datetime64 | int, np.datetime64 | int]:
 
 
 def _lies_inside(bound: np.datetime64 | np.int64, panel: Panel) -> bool:
-    times = panel.series[0].times
-    if times is None or (times.dtype.kind == "M") != isinstance(bound, np.datetime64):
-        return False
     first, last = _extent(panel)
     return bool(first < bound <= last)
 
@@ -204,6 +210,33 @@ def _check_lengths(splits: Splits, panel: Panel, split: str, need: int, why: str
         f"{lengths[first]:,}"
     )
     splits.findings.append(Finding("warning", message, _ADVICE[split]))
+
+
+def _check_order(splits: Splits, panel: Panel, needs: dict[str, int]) -> None:
+    """Warn if a series trains at times at which another one is scored already."""
+
+    def series_in(split: str) -> Iterator[tuple[Series, np.ndarray, Span]]:
+        for series, (start, stop) in zip(panel.series, splits.of(split), strict=True):
+            if series.times is not None and stop - start >= needs[split]:
+                yield series, series.times, (start, stop)
+
+    ends = [(times[stop - 1], series.key) for series, times, (_, stop) in series_in("train")]
+    starts = [
+        (times[start], series.key, split)
+        for split in needs
+        if split != "train"
+        for series, times, (start, _) in series_in(split)
+    ]
+    if not ends or not starts:
+        return
+    (end, late), (start, early, split) = max(ends), min(starts)
+    if end >= start:
+        message = (
+            f"{panel.name}: the series {late!r} trains until {show_time(end)}, when others are "
+            f"scored already: the {_NAMES[split]} span of {early!r} starts at {show_time(start)}"
+        )
+        remedy = f"give a date for --{split}, which cuts all series at the same time"
+        splits.findings.append(Finding("warning", message, remedy))
 
 
 _NAMES = {"train": "training", "valid": "validation", "test": "test"}

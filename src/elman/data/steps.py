@@ -8,7 +8,7 @@ calendar: a month is a month whether it has 28 days or 31, and business days ski
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -177,13 +177,14 @@ def _skips_weekends(before: np.ndarray, after: np.ndarray) -> bool:
 class Times:
     """A column read as times: `values` is Datetime("us") or Int64, null where unreadable.
 
-    `layout` says how the times are written (empty if in no known way), and `note` how a doubt
-    about it was resolved.
+    `layout` says how the times are written (empty if in no known way), `note` how a doubt about it
+    was resolved, and `zone` of which zone they were before they were turned into UTC.
     """
 
     values: pl.Series
     layout: str
     note: str = ""
+    zone: str = ""
 
 
 _DATES = {
@@ -203,7 +204,8 @@ _CLOCKS = {
     " %I:%M %p": " HH:MM AM",
     " %I:%M:%S %p": " HH:MM:SS AM",
 }
-_ZONES = {"": "", "%#z": "+HH:MM"}
+_ZONE = "%#z"
+_ZONES = {"": "", _ZONE: "+HH:MM"}
 # Month first comes before day first: of two readings that fit equally, the earlier one is taken.
 _LAYOUTS = {
     date + clock + zone: _DATES[date] + _CLOCKS[clock] + _ZONES[zone]
@@ -212,6 +214,7 @@ _LAYOUTS = {
 } | {"%Y-%m": "YYYY-MM"}
 
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
+_SHOWN = 2  # offsets in a message: summer and winter
 
 
 def parse_times(values: pl.Series) -> Times:
@@ -225,8 +228,10 @@ def parse_times(values: pl.Series) -> Times:
     between neighbouring times is taken, month first if both leave the same, and `note` says so.
     """
     dtype = values.dtype
-    if dtype == pl.Date or isinstance(dtype, pl.Datetime):
-        return Times(_utc(values.cast(pl.Datetime("us")) if dtype == pl.Date else values), "a time")
+    if dtype == pl.Date:
+        return Times(values.cast(pl.Datetime("us")), "a time")
+    if isinstance(dtype, pl.Datetime):
+        return Times(_utc(values), "a time", zone=dtype.time_zone or "")
     if dtype.is_integer():
         return _from_integers(values.cast(pl.Int64))
     if dtype.is_float():
@@ -260,7 +265,10 @@ def _from_text(values: pl.Series) -> Times:
     # A sample rules out most layouts, so that a long column is parsed once or twice, not 40 times.
     sample = present.gather(np.linspace(0, len(present) - 1, 100).astype(int).tolist())
     candidates = [layout for layout in _LAYOUTS if _strptime(sample, layout).count()]
-    readings = [Times(_strptime(values, code), _LAYOUTS[code]) for code in candidates]
+    readings = [
+        Times(_strptime(values, code), _LAYOUTS[code], zone=_offsets(present, code))
+        for code in candidates
+    ]
     readings.append(_from_integers(values.cast(pl.Int64, strict=False)))
     most = max(reading.values.count() for reading in readings)
     best = [reading for reading in readings if reading.values.count() == most]
@@ -271,7 +279,14 @@ def _from_text(values: pl.Series) -> Times:
     chosen = min(best, key=lambda reading: _num_gaps(reading.values))
     others = ", ".join(reading.layout for reading in best if reading is not chosen)
     note = f"times such as {present[0]!r} fit {chosen.layout} and {others}: the first is taken"
-    return Times(chosen.values, chosen.layout, note)
+    return replace(chosen, note=note)
+
+
+def _offsets(texts: pl.Series, code: str) -> str:
+    if not code.endswith(_ZONE):
+        return ""
+    offsets = texts.str.extract(r"([Zz]|[+-]\d\d:?(?:\d\d)?)$").drop_nulls().unique().sort()
+    return ", ".join(offsets.head(_SHOWN)) + (", ..." if len(offsets) > _SHOWN else "")
 
 
 def _strptime(values: pl.Series, code: str) -> pl.Series:

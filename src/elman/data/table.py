@@ -5,7 +5,8 @@ as numbers, times or categories: what a cell means depends on what its column is
 error can show the cell as it was written. Rows are counted from 1, the header not counted.
 
 A cell is missing if it is empty or blank; in columns of numbers and times also if it reads NA,
-N/A, null, None or -. NaN and infinity are not missing but wrong, and are reported.
+N/A, null, None or -. NaN and infinity are not missing but wrong, and are reported. White space
+around the names of columns and around categories is no part of them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import numpy as np
 import polars as pl
 from narwhals.typing import IntoDataFrame
 
-from elman.data.findings import Finding, count, raise_errors
+from elman.data.findings import Finding, count
 from elman.data.steps import blank, parse_times
 from elman.errors import InputError, nearest
 
@@ -38,7 +39,16 @@ MISSING_WORDS = ("NA", "N/A", "n/a", "null", "NULL", "None", "none", "-")
 # What polars raises for a malformed file; older versions, a RuntimeError for JSON.
 _READ_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, RuntimeError)
 
+# What narwhals, pandas, polars and pyarrow raise for a table that cannot be turned into columns.
+_CONVERSION_ERRORS = (nw.exceptions.NarwhalsError, *_READ_ERRORS, ArithmeticError, TypeError)
+_CONVERSION_ERRORS += (ValueError,)
+
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
+_DATES = (pl.Date, pl.Datetime)
+_CONVERT = "turn it into numbers or text, or leave it out"
+
+# Networks compute in single precision, which ends at 3.4e38, and square what they read.
+_LARGEST = 1e30
 
 # What a cell that is no number looks like, and what its writer should do.
 _REMEDIES = (
@@ -78,44 +88,59 @@ class Column:
         if dtype in _TEXT:
             present = self._text(MISSING_WORDS).drop_nulls()
             return present.cast(pl.Float64, strict=False).count() * 2 > len(present)
-        return dtype.is_numeric() or dtype == pl.Boolean
+        return _is_plain(dtype)
 
     def numbers(self) -> tuple[pl.Series, list[Finding]]:
         """Read as finite numbers: Float64, null where missing."""
         dtype = self.values.dtype
-        if dtype in _TEXT:
-            values = self._text(MISSING_WORDS)
-        elif dtype.is_numeric() or dtype == pl.Boolean:
-            values = self.values
-        else:
+        if not _is_plain(dtype):
             return self._refuse_type("numbers")
+        values = self._text(MISSING_WORDS) if dtype in _TEXT else self.values
         numbers = values.cast(pl.Float64, strict=False)
+        findings = []
         wrong = values.is_not_null() & ~numbers.is_finite().fill_null(False)
-        if not wrong.any():
-            return numbers, []
-        first, number = str(values.filter(wrong)[0]), numbers.filter(wrong)[0]
-        remedy = next(
-            (advice for form, advice in _REMEDIES if re.fullmatch(form, first, re.IGNORECASE)),
-            "correct the value, or leave the cell empty where it is missing",
-        )
-        shown = repr(first) if number is None else "NaN" if number != number else "infinity"
-        got = f"expected a finite number, got {shown}"
-        return blank(numbers, wrong), [self._wrong(wrong, got, remedy)]
+        if wrong.any():
+            first, number = str(values.filter(wrong)[0]), numbers.filter(wrong)[0]
+            remedy = next(
+                (advice for form, advice in _REMEDIES if re.fullmatch(form, first, re.IGNORECASE)),
+                "correct the value, or leave the cell empty where it is missing",
+            )
+            shown = repr(first) if number is None else "NaN" if number != number else "infinity"
+            findings.append(self._wrong(wrong, f"expected a finite number, got {shown}", remedy))
+            numbers = blank(numbers, wrong)
+        huge = (numbers.abs() > _LARGEST).fill_null(False)
+        if huge.any():
+            got = f"{numbers.filter(huge)[0]:g} is too large for single precision"
+            remedy = "correct the value, or write the column in a larger unit"
+            findings.append(self._wrong(huge, got, remedy))
+            numbers = blank(numbers, huge)
+        return numbers, findings
 
     def categories(self) -> tuple[pl.Series, list[Finding]]:
-        """Read as categories, each as it is written: String, null where missing."""
-        if self.values.dtype.is_nested():
+        """Read as categories, without white space around them: String, null where missing."""
+        if not _is_plain(self.values.dtype):
             return self._refuse_type("categories")
-        return self._text(()), []
+        return self._text(()).str.strip_chars(), []
 
     def times(self) -> tuple[pl.Series, list[Finding]]:
         """Read as times: Datetime("us") in UTC, or Int64 for whole numbers; all must be there."""
-        values = self._text(MISSING_WORDS) if self.values.dtype in _TEXT else self.values
+        dtype = self.values.dtype
+        if not _is_plain(dtype) and dtype not in _DATES:
+            return self._refuse_type("times")
+        values = self._text(MISSING_WORDS) if dtype in _TEXT else self.values
         times = parse_times(values)
         findings = []
+        place = f"{self.table}: column {self.values.name!r}"
         if times.note:
-            message = f"{self.table}: column {self.values.name!r}: {times.note}"
+            message = f"{place}: {times.note}"
             findings.append(Finding("note", message, "write dates as YYYY-MM-DD to leave no doubt"))
+        if times.zone:
+            message = (
+                f"{place}: the times have a zone ({times.zone}) and are read as UTC, so that days "
+                "begin at UTC's midnight"
+            )
+            remedy = "write local times without a zone if days are to begin at local midnight"
+            findings.append(Finding("warning", message, remedy))
         missing, wrong = values.is_null(), values.is_not_null() & times.values.is_null()
         if missing.any():
             got = "the time is missing"
@@ -139,16 +164,26 @@ class Column:
         return Finding("error", f"{self.place(mask.arg_max() or 0)}: {got}{more}", remedy)
 
     def _refuse_type(self, expected: str) -> tuple[pl.Series, list[Finding]]:
-        message = f"{self.table}: column {self.values.name!r} holds {self.values.dtype}"
-        nothing = pl.Series(self.values.name, [None] * len(self.values), pl.String)
-        return nothing, [Finding("error", f"{message}: expected {expected}", "choose another")]
+        dtype = self.values.dtype
+        message = f"{self.table}: column {self.values.name!r} holds "
+        if dtype in _DATES:
+            remedy = "name it with --time, and use --calendar for features of it"
+            finding = Finding("error", f"{message}dates", remedy)
+        else:
+            message += f"{dtype}: expected {expected}"
+            finding = Finding("error", message, _CONVERT)
+        return pl.Series(self.values.name, [None] * len(self.values), pl.String), [finding]
+
+
+def _is_plain(dtype: pl.DataType) -> bool:
+    return dtype in _TEXT or dtype.is_numeric() or dtype == pl.Boolean
 
 
 @dataclass(frozen=True)
 class Table:
     """A table as it was read; `name` is how messages call it.
 
-    Columns of a text file are text here: ask `numbers`, `categories` or `times` for values.
+    Columns of a text file are text here: ask a `Column` for `numbers`, `categories` or `times`.
     """
 
     frame: pl.DataFrame
@@ -160,8 +195,14 @@ class Table:
         """SHA-256 of the file's bytes, or of the content of a table in memory."""
         if self.path is not None:
             return hashlib.sha256(self.path.read_bytes()).hexdigest()
-        schema = repr(list(self.frame.schema.items()))
-        return hashlib.sha256((schema + self.frame.write_ndjson()).encode()).hexdigest()
+        digest = hashlib.sha256(repr(list(self.frame.schema.items())).encode())
+        # JSON knows neither bytes nor objects.
+        schema = self.frame.schema.items()
+        known = [name for name, dtype in schema if _is_plain(dtype) or dtype.is_temporal()]
+        digest.update(self.frame.select(known).write_ndjson().encode())
+        for column in self.frame.drop(known):
+            digest.update(repr(column.to_list()).encode())
+        return digest.hexdigest()
 
     def require(self, column: str, option: str = "") -> None:
         """Raise `InputError`, naming the nearest column, if there is no such column."""
@@ -182,27 +223,6 @@ class Table:
         """Return whether a column is one of numbers, rather than of categories."""
         return self.column(column).is_number
 
-    def numbers(self, column: str, *, allow_missing: bool = False) -> np.ndarray:
-        """Return a column as float64, NaN where missing; raise `InputError` for anything else."""
-        values, findings = self.column(column).numbers()
-        raise_errors(findings)
-        if values.null_count() and not allow_missing:
-            place = self.column(column).place(values.is_null().arg_max() or 0)
-            raise InputError(f"{place}: expected a number, got nothing; fill it in")
-        return values.to_numpy()
-
-    def categories(self, column: str) -> list[str]:
-        """Return a column as text, as it is written; "" where missing."""
-        values, findings = self.column(column).categories()
-        raise_errors(findings)
-        return values.fill_null("").to_list()
-
-    def times(self, column: str) -> np.ndarray:
-        """Return a column as datetime64[us] in UTC, or int64 if it holds whole numbers."""
-        values, findings = self.column(column).times()
-        raise_errors(findings)
-        return values.to_numpy()
-
 
 def read_table(source: str | Path | IntoDataFrame) -> Table:
     """Read a table.
@@ -219,12 +239,18 @@ def read_table(source: str | Path | IntoDataFrame) -> Table:
     """
     if isinstance(source, (str, Path)):
         path = Path(source).expanduser()
-        table = Table(_read_file(path), path.name, path)
+        table = Table(_strip_names(_read_file(path)), path.name, path)
     else:
-        table = Table(_from_memory(source), "table")
+        table = Table(_strip_names(_from_memory(source)), "table")
     if table.frame.is_empty():
         raise InputError(f"{table.name}: the table has no rows; expected at least one")
     return table
+
+
+def _strip_names(frame: pl.DataFrame) -> pl.DataFrame:
+    """Take the white space around columns' names away, but from names that it tells apart."""
+    times = Counter(name.strip() for name in frame.columns)
+    return frame.rename(lambda name: name.strip() if times[name.strip()] == 1 else name)
 
 
 def _read_file(path: Path) -> pl.DataFrame:
@@ -370,7 +396,12 @@ _READERS: dict[str, Callable[[bytes, str], pl.DataFrame]] = {
 def _from_memory(source: IntoDataFrame) -> pl.DataFrame:
     index = getattr(source, "index", None)
     if any(label is not None for label in getattr(index, "names", ())):
-        source = source.reset_index()  # pyright: ignore  (pandas alone has an index)
+        try:
+            source = source.reset_index()  # pyright: ignore  (pandas alone has an index)
+        except ValueError as error:
+            raise _unreadable(
+                "its named index cannot become a column", error, "rename it"
+            ) from None
     try:
         frame = nw.from_native(source, eager_only=True)
     except TypeError:
@@ -379,12 +410,17 @@ def _from_memory(source: IntoDataFrame) -> pl.DataFrame:
             f"got {type(source).__name__}"
         ) from None
     except nw.exceptions.NarwhalsError as error:
-        raise _unreadable(error) from None
+        raise _unreadable("cannot be read", error) from None
     try:
         return frame.to_polars()
-    except (nw.exceptions.NarwhalsError, TypeError, ValueError) as error:
-        raise _unreadable(error) from None
+    except _CONVERSION_ERRORS as error:
+        for column in frame.columns:
+            try:
+                frame.select(column).to_polars()
+            except _CONVERSION_ERRORS as cause:
+                raise _unreadable(f"column {column!r} cannot be read", cause, _CONVERT) from None
+        raise _unreadable("cannot be read", error) from None
 
 
-def _unreadable(error: Exception) -> InputError:
-    return InputError(f"table: cannot be read as a table: {' '.join(str(error).split())}")
+def _unreadable(problem: str, error: Exception, remedy: str = "give another") -> InputError:
+    return InputError(f"table: {problem} ({' '.join(str(error).split())}); {remedy}")

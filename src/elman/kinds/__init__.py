@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from elman.errors import InputError, unknown
+from elman.options import split_names
 
 # (input kind, target kind) -> topologies that fit, the default first.
 TOPOLOGIES: dict[tuple[str, str], tuple[str, ...]] = {
@@ -23,15 +24,18 @@ class Declaration:
 
 
 def declare(text: str, option: str, kinds: tuple[str, ...]) -> Declaration:
-    """Read `kind:column,column`.
+    """Read `kind:column,column`; a column with a comma in its name is quoted as in CSV.
 
     Raises:
-        InputError: the kind is not one of `kinds`, or no column is named.
+        InputError: the kind is not one of `kinds`, no column is named, or one twice.
     """
     kind, colon, rest = text.partition(":")
     if kind.strip() not in kinds:
         raise unknown(f"--{option} {text!r}: the kind", kind.strip(), kinds)
-    columns = tuple(name.strip() for name in rest.split(",") if name.strip())
+    try:
+        columns = split_names(rest)
+    except ValueError as error:
+        raise InputError(f"--{option} {text!r}: {error}") from None
     if not colon or not columns:
         raise InputError(
             f"--{option} {text!r}: expected {kind}:COLUMN[,COLUMN...], such as {kind}:close"

@@ -6,15 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-from elman.data.options import split_names
-from elman.options import Options, option
+from elman.options import MOST, Options, as_names, option
 
 
-def _inside_unit(quantiles: tuple[float, ...]) -> tuple[float, ...]:
+def _with_median(quantiles: tuple[float, ...]) -> tuple[float, ...]:
     if any(not 0 < q < 1 for q in quantiles):
         raise ValueError(f"quantiles lie between 0 and 1, got {_listed(quantiles)}")
-    if len(set(quantiles)) < len(quantiles):
+    columns = {f"{q:g}" for q in quantiles}  # what their columns are called
+    if len(columns) < len(quantiles):
         raise ValueError(f"each quantile is given once, got {_listed(quantiles)}")
+    if quantiles and "0.5" not in columns:
+        quantiles = (*quantiles, 0.5)
     return tuple(sorted(quantiles))
 
 
@@ -25,13 +27,20 @@ def _listed(values: Any) -> str:
 class ForecastOptions(Options):
     """Forecast."""
 
-    horizon: int = option(1, "Steps to forecast.", ge=1)
+    horizon: int = option(1, "Steps to forecast.", ge=1, le=MOST)
     lookback: int | None = option(
-        None, "Steps the network reads before it answers; chosen from the data if not given.", ge=1
+        None,
+        "Steps the network reads before it answers; chosen from the data if not given.",
+        ge=1,
+        le=MOST,
     )
     quantiles: Annotated[
-        tuple[float, ...], BeforeValidator(split_names), AfterValidator(_inside_unit)
-    ] = option((), "Quantiles to forecast (0.1,0.5,0.9), by pinball loss.")
+        tuple[float, ...], BeforeValidator(as_names), AfterValidator(_with_median)
+    ] = option(
+        (),
+        "Quantiles to forecast (0.1,0.9), by pinball loss; 0.5, the point forecast, is always "
+        "among them.",
+    )
     loss: Literal["mae", "huber", "mse"] = option(
         "mae", "Loss of a point forecast, in standard deviations of the training span."
     )
@@ -41,7 +50,7 @@ class ForecastOptions(Options):
         "before the step being forecast.",
     )
     period: int | None = option(
-        None, "Season in steps (1: none); found from the training span if not given.", ge=1
+        None, "Season in steps (1: none); found from the training span if not given.", ge=1, le=MOST
     )
     scaling: Literal["standard", "robust", "minmax", "none"] = option(
         "standard", "How numbers are scaled; learnt on the training span alone."

@@ -54,19 +54,25 @@ class Scaling:
     ) -> Self:
         """Learn from the training spans: group key to values (T, C).
 
-        By group, one whose span is empty gets no scale.
+        By group, one whose span is empty gets no scale, and where a column does not move in a
+        group's span, its scale is the middle one of the other groups': its first movement later
+        would else count for as much as all the others' together.
         """
         groups = (
             {str(key): values for key, values in spans.items() if len(values)}
             if by_group
             else {_EVERY_GROUP: np.concatenate(list(spans.values()))}
         )
-        learnt = {}
-        for key, values in groups.items():
-            shift, scale = _RULES[rule](values) if columns else (np.zeros(0), np.ones(0))
-            # A column that does not move in the training span has no scale of its own.
-            scale = np.where(scale > 1e-12 * abs(shift), scale, 1.0)
-            learnt[key] = np.stack([shift, scale])
+        if not columns:
+            return cls(columns, {key: np.ones((2, 0)) for key in groups})
+        learnt = {key: np.stack(_RULES[rule](values)) for key, values in groups.items()}
+        moves = {key: scale > 1e-12 * abs(shift) + 1e-30 for key, (shift, scale) in learnt.items()}
+        for column in range(len(columns)):
+            known = [learnt[key][1, column] for key in learnt if moves[key][column]]
+            usual = float(np.median(known)) if known else 1.0
+            for key in learnt:
+                if not moves[key][column]:
+                    learnt[key][1, column] = usual
         return cls(columns, learnt)
 
     def of(self, key: str | None) -> np.ndarray:

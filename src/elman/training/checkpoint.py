@@ -28,10 +28,11 @@ class Progress:
         epoch: epochs that are complete.
         batch: mini-batches of the next epoch that are done.
         step: optimiser steps in all.
-        loss_sum, norm_sum, examples: sums over the `batch` mini-batches done of this epoch.
+        loss_sum, norm_sum, examples, epoch_seconds: sums over the `batch` mini-batches done of this
+            epoch.
         best_score, best_epoch: the lowest validation score, and the epoch that reached it.
         reductions, reduced_at: how often `plateau` lowered the learning rate, and when last.
-        seconds: time spent training, all sessions together.
+        seconds: time spent on complete epochs and their validation, all sessions together.
         stopped: why training ended, once it has.
     """
 
@@ -41,6 +42,7 @@ class Progress:
     loss_sum: float = 0.0
     norm_sum: float = 0.0
     examples: int = 0
+    epoch_seconds: float = 0.0
     best_score: float | None = None
     best_epoch: int = 0
     reductions: int = 0

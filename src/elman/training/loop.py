@@ -28,6 +28,8 @@ from elman.training.observer import EpochMetrics, Observer
 from elman.training.options import TrainingOptions
 from elman.training.randomness import derive, generator, own_randomness, seed_device
 
+_PLATEAU = 5  # epochs without a better score, where patience does not say
+
 
 class Task(Protocol):
     """What the loop must know of the job at hand."""
@@ -122,24 +124,24 @@ class Trainer:
         shuffle = generator(options.seed, "order", progress.epoch)
         names = self.task.order(options.batch_size, shuffle)
         self.network.train()
-        started = time.monotonic()
         for name in names[progress.batch :]:
+            started = time.monotonic()
             self._step(self.task.batch(name), len(names))
-            now = time.monotonic()
-            due = now - self._saved_at >= options.checkpoint_seconds
-            if self.interrupted or due:
-                progress.seconds += now - started
-                started = now
+            progress.epoch_seconds += time.monotonic() - started
+            if self.interrupted or self._checkpoint_is_due():
                 self._save()
             if self.interrupted:
                 raise Interrupted
-        trained = time.monotonic() - started
-        self._finish_epoch(rate, trained)
+        started = time.monotonic()
+        self._finish_epoch(rate)
         progress.seconds += time.monotonic() - started
         self._lower_rate()
         progress.stopped = self._why_stop()
-        if progress.stopped or time.monotonic() - self._saved_at >= options.checkpoint_seconds:
+        if progress.stopped or self._checkpoint_is_due():
             self._save()
+
+    def _checkpoint_is_due(self) -> bool:
+        return time.monotonic() - self._saved_at >= self.options.checkpoint_seconds
 
     def _step(self, batch: Batch, num_batches: int) -> None:
         options, progress = self.options, self.progress
@@ -164,14 +166,16 @@ class Trainer:
         progress.norm_sum += norm_value * len(batch)
         self.observer.step(progress, num_batches)
 
-    def _finish_epoch(self, rate: float, trained_seconds: float) -> None:
+    def _finish_epoch(self, rate: float) -> None:
         progress = self.progress
         self.network.eval()
         valid_loss, score = self.task.validate(self.network)
         if not math.isfinite(score):
+            bad = [name for name, p in self.network.named_parameters() if not p.isfinite().all()]
+            where = f"; not finite: {', '.join(bad)}" if bad else ""
             raise DivergenceError(
-                f"training diverged: after epoch {progress.epoch + 1} the validation score is "
-                f"{score}; {self._advice()}"
+                f"training diverged: after epoch {progress.epoch + 1}, batch {progress.batch}, the "
+                f"validation score is {score}{where}; {self._advice()}"
             )
         progress.epoch += 1
         best = progress.best_score is None or score < progress.best_score
@@ -187,18 +191,20 @@ class Trainer:
                 valid_score=score,
                 gradient_norm=progress.norm_sum / progress.examples,
                 learning_rate=rate,
-                seconds=trained_seconds,
-                examples_per_second=progress.examples / max(trained_seconds, 1e-9),
+                seconds=progress.epoch_seconds,
+                examples_per_second=progress.examples / max(progress.epoch_seconds, 1e-9),
                 best=best,
             )
         )
+        progress.seconds += progress.epoch_seconds
         progress.batch = progress.examples = 0
-        progress.loss_sum = progress.norm_sum = 0.0
+        progress.loss_sum = progress.norm_sum = progress.epoch_seconds = 0.0
 
     def _lower_rate(self) -> None:
         options, progress = self.options, self.progress
         since_best = progress.epoch - max(progress.best_epoch, progress.reduced_at)
-        if options.schedule == "plateau" and since_best >= max(1, options.patience // 3):
+        enough = options.patience // 3 or _PLATEAU
+        if options.schedule == "plateau" and since_best >= enough:
             progress.reductions, progress.reduced_at = progress.reductions + 1, progress.epoch
 
     def _why_stop(self) -> str | None:
@@ -236,7 +242,8 @@ class Trainer:
         if kept is not None and kept.exists():
             left = f"the last good checkpoint is {kept}"
         return (
-            f"{left}; try a learning_rate below {self.options.learning_rate:g} or a clip_norm of 1"
+            f"{left}; start a new run with a learning_rate below "
+            f"{self.options.learning_rate:g} or a clip_norm of 1"
         )
 
     @contextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from elman.training.checkpoint import Progress
+if TYPE_CHECKING:  # it brings torch, which a listener need not
+    from elman.training.checkpoint import Progress
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from elman.options import Options, option
+from elman.options import MOST, Options, option
+
+_EPOCHS = 1_000_000_000
 
 
 class TrainingOptions(Options):
     """Training."""
 
-    epochs: int = option(100, "Passes over the training span, in total (also when resumed).", ge=1)
-    batch_size: int = option(32, "Windows in a mini-batch.", ge=1)
+    epochs: int = option(
+        100, "Passes over the training span, in total (also when resumed).", ge=1, le=_EPOCHS
+    )
+    batch_size: int = option(32, "Windows in a mini-batch.", ge=1, le=MOST)
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = option("adam", "The optimiser.")
     learning_rate: float = option(1e-3, "Step size of the optimiser.", gt=0)
     momentum: float = option(0.9, "Of SGD (Nesterov) and RMSprop.", ge=0, lt=1)
@@ -21,13 +25,18 @@ class TrainingOptions(Options):
         "Learning rate over time: constant; cosine, to zero at the last epoch; plateau, halved "
         "after `patience` / 3 epochs without a better validation score.",
     )
-    warmup: int = option(0, "Epochs over which the learning rate rises to its full value.", ge=0)
+    warmup: int = option(
+        0, "Epochs over which the learning rate rises to its full value.", ge=0, le=_EPOCHS
+    )
     clip_norm: float | None = option(
         1.0, "Largest norm of the gradient (Pascanu 2013); 0 for no limit.", ge=0
     )
     clip_value: float | None = option(None, "Largest absolute value of a gradient.", gt=0)
     patience: int = option(
-        20, "Epochs without a better validation score before training stops; 0: never.", ge=0
+        20,
+        "Epochs without a better validation score before training stops; 0: never.",
+        ge=0,
+        le=_EPOCHS,
     )
     seed: int = option(0, "Seed of every random number.", ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "Where to train.")

@@ -134,7 +134,7 @@ class Evaluator:
         truth_WNC = np.empty((len(origins_W), len(ahead_N), len(columns)))
         for index in np.unique(series_W):
             mine = series_W == index
-            values_TC = self.parts[index].values(columns)
+            values_TC = self.parts[index].truth(columns)
             truth_WNC[mine] = values_TC[origins_W[mine][:, None] + ahead_N]
         return truth_WNC
 
@@ -201,7 +201,7 @@ class _Rows:
         if quantiles:
             spread = spreads[model]
             assert spread is not None
-            data |= {f"q{q:g}": spread[kept][..., i].ravel() for i, q in enumerate(quantiles)}
+            data |= {f"q{q}": spread[kept][..., i].ravel() for i, q in enumerate(quantiles)}
         return pl.DataFrame(data), thinned
 
     def places(self, split: str, horizon: int, kept: slice = slice(None)) -> dict[str, Any]:
@@ -240,7 +240,7 @@ def ahead_frame(
     data = rows.places("", target.horizon)
     del data["split"]
     data["forecast"] = target.point(values_WNCQ).ravel()
-    data |= {f"q{q:g}": values_WNCQ[..., i].ravel() for i, q in enumerate(target.quantiles)}
+    data |= {f"q{q}": values_WNCQ[..., i].ravel() for i, q in enumerate(target.quantiles)}
     return pl.DataFrame(data)
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.data.batch import Batch
-from elman.data.panel import TIME, Panel, make_panel
+from elman.data.panel import FILLED, TIME, Panel, make_panel
 from elman.data.steps import Step
 from elman.data.table import Table
 from elman.data.windows import Track, Windows
@@ -53,6 +53,14 @@ class Part:
     def values(self, columns: Sequence[str]) -> np.ndarray:
         """Return number columns (T, C), NaN in the future."""
         return self.frame.select(columns).to_numpy().astype(np.float64)
+
+    def truth(self, columns: Sequence[str]) -> np.ndarray:
+        """Return number columns (T, C), NaN where a value was filled in, or is not known yet."""
+        values_TC = self.values(columns)
+        for c, column in enumerate(columns):
+            if (mark := FILLED + column) in self.frame.columns:
+                values_TC[self.frame[mark].fill_null(False).to_numpy(), c] = np.nan
+        return values_TC
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,7 @@ class Forecaster:
             until=until,
         )
         panel.raise_errors()
-        self._must_step_alike(panel)
+        self.must_step_alike(panel)
         parts = make_parts(panel, whole_spans(panel, split))
         if ahead:
             parts = [self._with_future(part, panel) for part in parts]
@@ -166,13 +174,20 @@ class Forecaster:
         `within`: the window lies inside it as well, rather than reaching back before it.
         """
         start, stop = span
-        first = max(start - 1, self.lookback - 1)
-        if within:
-            first = start + self.lookback - 1
+        first = max(start - 1 + (self.lookback if within else 0), self.reach - 1)
         return np.arange(first, max(first, stop - self.target.horizon))
 
-    def _must_step_alike(self, panel: Panel) -> None:
-        """Refuse weeks where days were learnt; business days pass for days, in a short table."""
+    @property
+    def reach(self) -> int:
+        """Rows that a forecast needs: the lookback, and the season that it is anchored at."""
+        return max(self.lookback, self.target.season or 1)
+
+    def must_step_alike(self, panel: Panel) -> None:
+        """Refuse weeks where days were learnt; business days pass for days, in a short table.
+
+        Raises:
+            InputError: the panel's step differs.
+        """
         ours, theirs = self.step, panel.step
         if ours and theirs and not 0.6 < theirs.length / ours.length < 1.7:
             raise InputError(

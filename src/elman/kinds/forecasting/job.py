@@ -83,8 +83,9 @@ class ForecastJob:
             unit=self.panel.step.noun if self.panel.step else "steps",
         )
         histories = self._histories()
+        elsewhere = [i for i, part in enumerate(self.parts) if "train" not in part.spans]
         for baseline in baselines:
-            baseline.fit(histories)
+            baseline.fit(histories, elsewhere)
         evaluator = Evaluator(
             self.forecaster, network, name, self.parts, task.track, baselines, within=self._within
         )
@@ -168,7 +169,7 @@ class ForecastTask:
                 output_BSO = answer(network, batch, self._precision)[:, -1:]
                 losses += target.loss(output_BSO, batch).item() * len(batch)
                 scores += target.score(output_BSO, batch).item()
-        return losses / count, scores / count
+        return losses / count, scores / count * target.unit
 
     def name_input(self, batch: Batch) -> str:
         """Name the input feature of the batch that lies furthest from zero."""

@@ -12,14 +12,21 @@ import numpy as np
 import polars as pl
 
 from elman.data.checks import check_panel
-from elman.data.findings import Finding, raise_errors
-from elman.data.panel import Panel, make_panel
+from elman.data.findings import Finding, count, raise_errors
+from elman.data.panel import ROW, Panel, make_panel
 from elman.data.splits import make_splits
 from elman.data.steps import Step
 from elman.data.table import Table
 from elman.errors import InputError
 from elman.kinds import Declaration
-from elman.kinds.forecasting.forecaster import UNSEEN, Forecaster, make_parts, unseen, whole_spans
+from elman.kinds.forecasting.forecaster import (
+    UNSEEN,
+    Forecaster,
+    Part,
+    make_parts,
+    of_group,
+    unseen,
+)
 from elman.kinds.forecasting.job import ForecastJob, Options
 from elman.kinds.inputs.series import SeriesInput
 from elman.kinds.period import calendar_periods, find_period
@@ -94,16 +101,6 @@ def prepare(
         options.scaling,
         by_group=by_group,
     )
-    if valid is not None:
-        other = _read(valid, inputs, target, options)
-        findings += other.findings
-        raise_errors(findings)
-        added = make_parts(other, whole_spans(other, "valid"))
-        findings += [
-            Finding("warning", f"{other.name}: {problem}", UNSEEN)
-            for problem in unseen(learnt_inputs, added)
-        ]
-        parts += added
     values = {key: span.select(target.columns).to_numpy() for key, span in training.items()}
     forecaster = Forecaster(
         inputs=learnt_inputs,
@@ -124,7 +121,42 @@ def prepare(
         step=panel.step,
         missing=options.missing,
     )
+    if valid is not None:
+        added, other = forecaster.parts(valid, split="valid")
+        findings += other.findings
+        findings += _shared_rows(table, valid, parts, added)
+        findings += [
+            Finding("warning", f"{other.name}: {problem}", UNSEEN)
+            for problem in unseen(learnt_inputs, added)
+        ]
+        raise_errors(findings)
+        parts += added
     return ForecastJob(forecaster, parts, panel, splits, options)
+
+
+def _shared_rows(
+    table: Table, valid: Table, parts: Sequence[Part], added: Sequence[Part]
+) -> list[Finding]:
+    """Return an error if rows that train are in the table to validate on as well."""
+    remedy = "give a table to validate on that training does not see, or leave it out"
+    if table.sha256 == valid.sha256:
+        return [Finding("error", f"{valid.name}: is the table that is trained on", remedy)]
+    for part in added:
+        own = next((own for own in parts if own.key == part.key and "train" in own.spans), None)
+        if own is None or own.times is None or part.times is None:
+            continue
+        shared = np.isin(part.times[: part.known], own.times[slice(*own.spans["train"])])
+        if shared.any():
+            row = part.frame[ROW][int(shared.argmax())]
+            return [
+                Finding(
+                    "error",
+                    f"{valid.name}{of_group(part.key)}: {count(int(shared.sum()), 'row')} at times "
+                    f"that {table.name} trains on, the first is row {row:,}",
+                    remedy,
+                )
+            ]
+    return []
 
 
 def _read(table: Table, inputs: Declaration, target: Declaration, options: Options) -> Panel:
@@ -138,6 +170,11 @@ def _read(table: Table, inputs: Declaration, target: Declaration, options: Optio
                 f"--categories {column}: expected columns that --input or --known names as well, "
                 "and not the target"
             )
+    if options.time in (*inputs.columns, *target.columns, *options.known):
+        raise InputError(
+            f"{options.time!r} is the time column, so no input or target; for what the date itself "
+            "tells use --calendar weekday,yearday"
+        )
     plain = [c for c in inputs.columns if c not in target.columns]
     numbers = [c for c in plain if c not in options.categories and table.is_number(c)]
     return make_panel(
@@ -176,7 +213,7 @@ def _default_lookback(
     Of a panel, that is of the middle one of its series: one that has hardly begun must not take
     the others' past away.
     """
-    wanted = max(2 * horizon, _LEAST_LOOKBACK, period + 1)
+    wanted = max(2 * horizon, _LEAST_LOOKBACK)
     wanted = -(-wanted // period) * period
     typical = np.median([span.height for span in training.values() if span.height])
     return max(1, min(wanted, int(typical) // 3))

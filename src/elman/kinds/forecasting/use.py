@@ -1,4 +1,7 @@
-"""A trained network on another table: forecasts of what follows it, or scores along it."""
+"""A trained network on another table: forecasts of what follows it, or scores along it.
+
+Series that cannot be read are left out and told, as long as there are others.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 import polars as pl
 from torch import nn
 
+from elman.data.findings import Finding
 from elman.data.table import Table
 from elman.errors import InputError
 from elman.kinds.forecasting.evaluation import Evaluation, Evaluator, ahead_frame
@@ -23,19 +27,21 @@ from elman.kinds.targets.baselines import Baseline, LastValue, SeasonalNaive
 TABLE = "table"  # the one split of a table that is scored whole
 
 
-def predict(network: nn.Module, forecaster: Forecaster, table: Table) -> pl.DataFrame:
+def predict(
+    network: nn.Module, forecaster: Forecaster, table: Table
+) -> tuple[pl.DataFrame, list[Finding]]:
     """Forecast the steps that follow the last values of each series of a table.
 
     Returns:
         Columns group (for a panel), origin, step, time, target, forecast, and one for each
-        quantile (`q0.1`).
+        quantile (`q0.1`); and what was noticed about the table.
 
     Raises:
         InputError: the table lacks what the model needs, is too short, or has a category that
             the training span did not have in the rows that these forecasts read.
     """
     parts, panel = forecaster.parts(table, ahead=True)
-    _must_look_back(forecaster, parts, panel.name)
+    parts, left_out = _usable(forecaster, parts, panel.name)
     for part in parts:
         read = part.frame.slice(part.known - forecaster.lookback)
         for problem in forecaster.inputs.unseen(read):
@@ -44,7 +50,37 @@ def predict(network: nn.Module, forecaster: Forecaster, table: Table) -> pl.Data
     windows = forecaster.last_windows(track, parts)
     values = rolling_forecasts(network, target, windows, [part.key for part in parts])
     frame = ahead_frame(parts, windows, track, target, values)
-    return frame if forecaster.group else frame.drop("group")
+    return frame if forecaster.group else frame.drop("group"), panel.findings + left_out
+
+
+def evaluate(
+    network: nn.Module, forecaster: Forecaster, name: str, table: Table
+) -> tuple[Evaluation, list[Finding]]:
+    """Score forecasts from every step of a table beside the naive baselines.
+
+    Returns:
+        The scores of the network, called `name`, and of the baselines that need no training span;
+        and what was noticed about the table.
+
+    Raises:
+        InputError: the table lacks what the model needs, or is too short.
+    """
+    parts, panel = forecaster.parts(table, split=TABLE)
+    parts, left_out = _usable(forecaster, parts, panel.name, ahead=forecaster.target.horizon)
+    new = [
+        Finding("warning", f"{panel.name}: {problem}", UNSEEN)
+        for problem in unseen(forecaster.inputs, parts)
+    ]
+    baselines: list[Baseline] = [LastValue()]
+    if forecaster.period > 1:
+        noun = panel.step.noun if panel.step else "steps"
+        baselines.append(SeasonalNaive(forecaster.period, noun))
+    evaluation = Evaluation()
+    track = forecaster.track(parts)
+    Evaluator(forecaster, network, name, parts, track, baselines, fitted=False, within=True).add(
+        TABLE, evaluation
+    )
+    return evaluation, panel.findings + left_out + new
 
 
 def read_series(forecaster: Forecaster, options: Any, table: Table) -> dict[str, Any]:
@@ -62,36 +98,35 @@ def read_series(forecaster: Forecaster, options: Any, table: Table) -> dict[str,
     return {"columns": columns, "groups": groups}
 
 
-def evaluate(network: nn.Module, forecaster: Forecaster, name: str, table: Table) -> Evaluation:
-    """Score forecasts from every step of a table beside the naive baselines.
+def _usable(
+    forecaster: Forecaster, parts: list[Part], name: str, ahead: int = 0
+) -> tuple[list[Part], list[Finding]]:
+    """Return the parts that the model can read, and a warning if there are others."""
+    problems = {part.key: _problem(forecaster, part, ahead) for part in parts}
+    usable = [part for part in parts if problems[part.key] is None]
+    bad = [(key, problem) for key, problem in problems.items() if problem is not None]
+    if not usable:
+        raise InputError(f"{name}{of_group(bad[0][0])}: {bad[0][1]}")
+    if not bad:
+        return usable, []
+    key, problem = bad[0]
+    message = (
+        f"{name}: {len(bad):,} of {len(parts):,} series are left out; the first is {key!r}: "
+        f"{problem}"
+    )
+    return usable, [Finding("warning", message)]
 
-    A category that the training span did not have is told in the notes.
 
-    Raises:
-        InputError: the table lacks what the model needs, or is too short.
-    """
-    parts, panel = forecaster.parts(table, split=TABLE)
-    _must_look_back(forecaster, parts, panel.name, ahead=forecaster.target.horizon)
-    baselines: list[Baseline] = [LastValue()]
-    if forecaster.period > 1:
-        baselines.append(
-            SeasonalNaive(forecaster.period, panel.step.noun if panel.step else "steps")
+def _problem(forecaster: Forecaster, part: Part, ahead: int) -> str | None:
+    if part.known < forecaster.reach + ahead:
+        more = f", and {ahead} more to be scored on" if ahead else ""
+        return (
+            f"{part.known} rows with values; the model reads {forecaster.reach}{more}; give a "
+            "longer table"
         )
-    evaluation = Evaluation(
-        notes=[f"{panel.name}: {problem}" for problem in unseen(forecaster.inputs, parts)]
-    )
-    track = forecaster.track(parts)
-    Evaluator(forecaster, network, name, parts, track, baselines, fitted=False, within=True).add(
-        TABLE, evaluation
-    )
-    return evaluation
-
-
-def _must_look_back(forecaster: Forecaster, parts: list[Part], name: str, ahead: int = 0) -> None:
-    for part in parts:
-        if part.known < forecaster.lookback + ahead:
-            more = f", and {ahead} more to be scored on" if ahead else ""
-            raise InputError(
-                f"{name}{of_group(part.key)}: {part.known} rows with values; the model reads "
-                f"{forecaster.lookback}{more}; give a longer table"
-            )
+    try:
+        forecaster.inputs.scaling.of(part.key)
+        forecaster.target.scaling.of(part.key)
+    except InputError as error:
+        return str(error)
+    return None

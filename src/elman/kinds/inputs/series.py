@@ -28,6 +28,8 @@ CALENDAR: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "month": lambda t: np.eye(12)[t.astype("M8[M]").astype(np.int64) % 12],
 }
 
+MOST_CATEGORIES = 500
+
 
 def _cycle(phase: np.ndarray) -> np.ndarray:
     return np.stack([np.sin(2 * np.pi * phase), np.cos(2 * np.pi * phase)], axis=1)
@@ -71,6 +73,13 @@ class SeriesInput:
             for name in every
             if name not in numbers
         }
+        for name, values in categories.items():
+            if len(values) > MOST_CATEGORIES:
+                raise InputError(
+                    f"column {name!r}: {len(values):,} different values in the training span, each "
+                    f"of which would be a feature; expected at most {MOST_CATEGORIES}; merge rare "
+                    "ones, or leave the column out"
+                )
         values = {key: span.select(numbers).to_numpy() for key, span in spans.items()}
         scaling = Scaling.learn(rule, numbers, values, by_group=by_group)
         return cls(tuple(columns), tuple(known), tuple(calendar), categories, scaling)

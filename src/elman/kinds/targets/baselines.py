@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -41,18 +41,19 @@ class Baseline(ABC):
     def __init__(self) -> None:
         self.notes: list[str] = []
         self._histories: list[np.ndarray] = []
-        self._starts: list[int] = []
+        self._elsewhere: frozenset[int] = frozenset()
 
-    def fit(self, histories: Sequence[np.ndarray], starts: Sequence[int] | None = None) -> Self:
+    def fit(self, histories: Sequence[np.ndarray], elsewhere: Iterable[int] = ()) -> Self:
         """Learn from each series' training span, and return the baseline itself.
 
         Args:
             histories: a `(T, C)` array for each series.
-            starts: the row of each series' values at which its training span begins; None for 0.
+            elsewhere: the series whose values do not begin with their history, being of another
+                table: what is rolled forward over them begins at their own first row.
         """
         self.notes = []
         self._histories = [np.asarray(history, dtype=np.float64) for history in histories]
-        self._starts = [0] * len(histories) if starts is None else list(starts)
+        self._elsewhere = frozenset(elsewhere)
         self._fit()
         return self
 
@@ -93,15 +94,11 @@ class Baseline(ABC):
         The errors are those of each step on the training span, so a baseline's pinball loss can be
         set beside a network's. A step for which the span is too short gets the forecast itself.
         """
-        history_TC, start = self._histories[series], self._starts[series]
-        known_TC = np.concatenate([np.full((start, history_TC.shape[1]), np.nan), history_TC])
-        first = max(self._ready(series), start, len(known_TC) - 1 - RESIDUALS)
+        known_TC = self._histories[series]
+        first = max(self._ready(series), len(known_TC) - 1 - RESIDUALS)
         past_M = np.arange(first, len(known_TC) - 1)
         past_MKC = self.forecast(known_TC, past_M, horizon, series)
-        # The rows before the span are not the baseline's to know, and stand as NaN.
-        known_M = np.isfinite(past_MKC).all(axis=(1, 2))
-        past_M, past_MKC = past_M[known_M], past_MKC[known_M]
-        offsets_QKC = np.zeros((len(quantiles), horizon, history_TC.shape[1]))
+        offsets_QKC = np.zeros((len(quantiles), horizon, known_TC.shape[1]))
         for k in range(min(horizon, len(past_M))):
             usable = len(past_M) - k
             error_MC = known_TC[past_M[:usable] + k + 1] - past_MKC[:usable, k]
@@ -202,11 +199,10 @@ class _Statistical(Baseline):
         points = min(MAX_POINTS, TOTAL_POINTS // max(num_fits, 1))
         self._firsts = []
         self._fitted: list[list[Any]] = []
-        for series, (history_TC, start) in enumerate(
-            zip(self._histories, self._starts, strict=True)
-        ):
+        for series, history_TC in enumerate(self._histories):
             recent_TC = history_TC[-points:]
-            self._firsts.append(start + len(history_TC) - len(recent_TC))
+            cut = len(history_TC) - len(recent_TC)
+            self._firsts.append(0 if series in self._elsewhere else cut)
             self._fitted.append([self._try(y_T, series, c) for c, y_T in enumerate(recent_TC.T)])
 
     def _try(self, y_T: np.ndarray, series: int, column: int) -> Any:

@@ -59,13 +59,16 @@ class Forecast:
     def score_name(self) -> str:
         """What `score` measures, for displays."""
         measure = "pinball" if self.quantiles else "MAE"
-        return measure if self._unit is not None else f"{measure} (scaled)"
+        return measure if self._has_unit else f"{measure} (scaled)"
 
     @property
-    def _unit(self) -> float | None:
-        """What one scaled unit is in the target's own, where there is one target and one scale."""
-        one = len(self.columns) == 1 and len(self.scaling.values) == 1
-        return float(next(iter(self.scaling.values.values()))[1, 0]) if one else None
+    def unit(self) -> float:
+        """What a scaled score is to be multiplied by: where there is one target and one scale."""
+        return float(next(iter(self.scaling.values.values()))[1, 0]) if self._has_unit else 1.0
+
+    @property
+    def _has_unit(self) -> bool:
+        return len(self.columns) == 1 and len(self.scaling.values) == 1
 
     def encode(self, key: str | None, frame: pl.DataFrame) -> np.ndarray:
         """Return a series' scaled targets `y_TC`; missing ones are NaN."""
@@ -85,13 +88,13 @@ class Forecast:
         return LOSSES[self.loss_name](answer.squeeze(-1), batch.target)
 
     def score(self, output_BSO: Tensor, batch: Batch) -> Tensor:
-        """Return the sum over windows of their mean absolute error, or pinball loss; see unit."""
+        """Return the sum over windows of their mean absolute error or pinball loss, scaled."""
         answer = self.answer(output_BSO, batch)
         if self.quantiles:
             error = self._pinball(answer, batch.target)
         else:
             error = (answer.squeeze(-1) - batch.target).abs()
-        return error.flatten(1).mean(1).sum() * (self._unit or 1.0)
+        return error.flatten(1).mean(1).sum()
 
     def decode(self, answer_WNCQ: np.ndarray, keys: Sequence[str | None]) -> np.ndarray:
         """Return forecasts in the targets' own units; quantiles are put in order.
