@@ -43,7 +43,7 @@ def test_every_option_says_what_it_is_for():
             "learning_rate": st.floats(1e-300, 1e300),
             "known": st.lists(st.text("abc:-# '\"é", min_size=1).map(str.strip).filter(bool)),
             "time": st.none() | st.sampled_from(["date", "no", "2020", "null", "a: b", "täglich"]),
-            "quantiles": st.lists(st.floats(0.01, 0.99), unique=True),
+            "quantiles": st.lists(st.integers(1, 999).map(lambda q: q / 1000), unique=True),
             "valid": st.sampled_from(["0.15", "200", "2019-01-01", "1e-2"]),
             "seed": st.integers(0, 2**63 - 1),
             "stats": st.booleans(),
@@ -83,7 +83,35 @@ def test_any_other_option_makes_another_run(change):
 
 def test_lists_are_written_as_lists_or_with_commas():
     assert config(known="a, b,").known == config(known=["a", "b"]).known == ("a", "b")
-    assert config(quantiles="0.9,0.1").quantiles == (0.1, 0.9)
+    assert config(calendar="hour, month").calendar == ("hour", "month")
+
+
+def test_the_median_is_always_among_the_quantiles():
+    assert config(quantiles="0.9,0.1").quantiles == (0.1, 0.5, 0.9)
+    assert config(quantiles=[0.5, 0.2]).quantiles == (0.2, 0.5)
+    assert config(quantiles=0.5).quantiles == (0.5,)
+    assert config(quantiles="").quantiles == ()
+
+
+@pytest.mark.parametrize("quantiles", ["0.1,0.1", "0.1,0.10000001"])
+def test_quantiles_of_one_name_are_refused(quantiles):
+    with pytest.raises(InputError, match=r"each quantile is given once, got 0\.1, 0\.1"):
+        config(quantiles=quantiles)
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("hidden", 65_536), ("layers", 256), ("batch_size", 10**6), ("horizon", 10**6),
+        ("lookback", 10**6), ("period", 10**6), ("epochs", 10**9), ("patience", 10**9),
+        ("warmup", 10**9), ("threads", 256),
+    ],
+)  # fmt: skip
+def test_whole_numbers_end_somewhere(name, most):
+    assert getattr(config(**{name: most}), name) == most
+    for more in (most + 1, "1" + 30 * "0", 10**400):
+        with pytest.raises(InputError, match=rf"{name}: expected a value less than"):
+            config(**{name: more})
 
 
 def test_dates_and_numbers_of_yaml_become_what_the_command_line_gives(tmp_path):
@@ -96,11 +124,25 @@ def test_hyphens_are_as_good_as_underscores(tmp_path):
     assert read_config(written(tmp_path, "learning-rate: 0.1\n")) == {"learning_rate": 0.1}
 
 
+def test_input_is_as_good_as_inputs(tmp_path):
+    assert read_config(written(tmp_path, "input: series:a\n")) == {"inputs": "series:a"}
+
+
+def test_a_lone_number_is_a_list_and_null_is_no_test_span(tmp_path):
+    text = "input: series:a\ntarget: forecast:a\nquantiles: 0.5\ntest: null\n"
+    read = Config.parse(read_config(written(tmp_path, text)), "test")
+    assert (read.quantiles, read.test) == ((0.5,), "0")
+    with pytest.raises(InputError, match="valid: expected a valid string, got None"):
+        config(valid=None)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("a: [1\n", "not YAML: .*line 1"),
         ("a: 1\nb: 2\na: 3\n", "'a' stands there twice; remove one"),
+        ("batch-size: 1\nbatch_size: 2\n", "'batch-size' and 'batch_size' are one option"),
+        ("inputs: series:a\ninput: series:b\n", "'inputs' and 'input' are one option"),
         ("- a\n", "expected lines of `option: value`, got list"),
         ("1: 2\n", "expected lines of `option: value`, got dict"),
         ("", "got NoneType"),

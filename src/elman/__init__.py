@@ -6,7 +6,6 @@ Everything is loaded when it is first used, so that `import elman` and `elman --
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def __getattr__(name: str) -> Any:
     if name == "load":
         return importlib.import_module("elman.model").Model.load
     if name == "__version__":
-        return version("elman")
+        return importlib.import_module("importlib.metadata").version("elman")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'elman' has no attribute {name!r}")
     return getattr(importlib.import_module(f"elman.{_PUBLIC[name]}"), name)

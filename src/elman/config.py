@@ -21,6 +21,7 @@ RESUMABLE = ("epochs", "device", "checkpoint_seconds")
 # What may change without making it another run: these, and where its tables lie (their content is
 # held by digests).
 FREE = (*RESUMABLE, "table", "valid_table")
+_ALSO = {"input": "inputs"}  # as on the command line
 GROUPS = (ForecastOptions, DataOptions, NetworkOptions, TrainingOptions)
 
 
@@ -29,7 +30,10 @@ class Config(TrainingOptions, NetworkOptions, DataOptions, ForecastOptions):
 
     table: str | None = option(None, "The table: CSV, TSV, JSONL or Parquet.")
     valid_table: str | None = option(None, "Another table to validate on, not a span of TABLE.")
-    inputs: str = option(..., "What goes in, as kind:column,column: series:open,close.")
+    inputs: str = option(
+        ...,
+        "What goes in, as kind:column,column: series:open,close; a name with a comma is quoted.",
+    )
     target: str = option(..., "What comes out, as kind:column,column: forecast:close.")
 
     def to_yaml(self) -> str:
@@ -72,4 +76,13 @@ def read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise InputError(f"{path}: expected lines of `option: value`, got {type(values).__name__}")
-    return {name.replace("-", "_"): value for name, value in values.items()}
+    options: dict[str, tuple[str, Any]] = {}
+    for written, value in values.items():
+        name = str(written).replace("-", "_")
+        name = _ALSO.get(name, name)
+        if name in options:
+            raise InputError(
+                f"{path}: {options[name][0]!r} and {written!r} are one option; remove one of them"
+            )
+        options[name] = written, value
+    return {name: value for name, (_, value) in options.items()}

@@ -7,12 +7,16 @@ the YAML file take the same names, so an option is written down in one place onl
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from elman.errors import InputError, nearest
+
+MOST = 1_000_000  # steps, or windows, of which more is a slip of the hand
+_ROOM = 80
 
 
 def option(default: Any, help: str, **constraints: Any) -> Any:  # noqa: A002 (Typer's word for it)
@@ -20,10 +24,41 @@ def option(default: Any, help: str, **constraints: Any) -> Any:  # noqa: A002 (T
     return Field(default, description=help, **constraints)
 
 
+def split_names(text: str) -> tuple[str, ...]:
+    """Return the names in a list written as `a,b`; quoted as in CSV where one holds a comma.
+
+    Raises:
+        InputError: a quote is not closed, or text follows one.
+    """
+    try:
+        names = next(csv.reader([text], skipinitialspace=True, strict=True), [])
+    except csv.Error:
+        raise InputError(
+            f'expected names as in CSV, such as open,"price, EUR", got {shown(text)}'
+        ) from None
+    return tuple(name.strip() for name in names if name.strip())
+
+
+def as_names(value: object) -> object:
+    """Return what an option that is a list takes: text is split, and one number is a list too."""
+    if isinstance(value, str):
+        return split_names(value)
+    return (value,) if isinstance(value, int | float) else value
+
+
 class Options(BaseModel):
     """A group of options, immutable; unknown names and values out of range are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _only_switches_are_bool(cls, value: Any, info: ValidationInfo) -> Any:
+        # Python counts True as 1, and YAML reads `yes`, `no`, `on` and `off` as bool.
+        switch = cls.model_fields[str(info.field_name)].annotation is bool
+        if isinstance(value, bool) and not switch:
+            raise ValueError(f"expected no switch, got {value}; text like yes or no needs quotes")
+        return value
 
     @classmethod
     def parse(
@@ -62,13 +97,21 @@ def _in_words(problem: Any, where: str, known: Mapping[str, Any]) -> str:
     if problem["type"] == "literal_error":
         words = [word.strip("' ") for word in _expected_words(problem)]
         hint = nearest(str(got), words)
-        return f"{where}: {got!r} is not known{hint or ';'} expected one of: {', '.join(words)}"
+        return (
+            f"{where}: {shown(got)} is not known{hint or ';'} expected one of: {', '.join(words)}"
+        )
     if problem["type"] == "value_error":
         return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
     expected = problem["msg"].removeprefix("Input should be ").partition(", unable")[0]
     if expected.startswith(("greater", "less")):
         expected = f"a value {expected}"
-    return f"{where}: expected {expected}, got {got!r}"
+    return f"{where}: expected {expected}, got {shown(got)}"
+
+
+def shown(got: object) -> str:
+    """Return what was got as a message shows it, which has room for some words only."""
+    text = repr(got)
+    return text if len(text) <= _ROOM else f"{text[:_ROOM]}..."
 
 
 def _expected_words(problem: Any) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 
 def with_cell(text: str, row: int, column: str, value: str) -> bytes:
@@ -88,6 +89,16 @@ REFUSED = {
     "an unknown value": (
         same, "--optimizer adamm", ["--optimizer", "'adamm'", "mean 'adam'?", "rmsprop"],
     ),
+    "more units than any network has": (
+        same, "--hidden 1000000000", ["--hidden", "less than or equal to 65536", "'1000000000'"],
+    ),
+    "a number of thirty digits": (
+        same, f"--batch-size 1{'0' * 30}", ["--batch-size", "less than or equal to 1000000"],
+    ),
+    "a quote that is not closed": (
+        same, '--input series:"rides', ["--input", "expected names as in CSV"],
+    ),
+    "a list that is no CSV": (same, '--known "day_type', ["--known", "expected names as in CSV"]),
     "text for an integer": (same, "--epochs many", ["--epochs", "a valid integer", "'many'"]),
     "a fraction for an integer": (same, "--hidden 4.5", ["--hidden", "integer", "'4.5'"]),
     "text for a number": (
@@ -181,6 +192,8 @@ def test_fit_says_what_is_missing(elman, given, words):
     [
         ("hiden: 3\n", ["unknown option 'hiden'; did you mean 'hidden'?"]),
         ("cell: gruu\n", ["cell: 'gruu' is not known; did you mean 'gru'?"]),
+        ("epochs: yes\n", ["epochs: expected no switch, got True"]),
+        ("batch-size: 1\nbatch_size: 2\n", ["'batch-size' and 'batch_size' are one option"]),
         ("epochs: many\n", ["epochs: expected a valid integer, got 'many'"]),
         ("epochs: [1]\nhidden: 0\n", ["epochs: expected a valid integer, got [1]", "hidden:"]),
         ("epochs: 3\nepochs: 4\n", ["'epochs' stands there twice"]),
@@ -226,8 +239,13 @@ def test_the_line_is_one_even_where_a_name_is_not(elman, small):
     assert "a b.csv: no such file" in elman("fit", "a\nb.csv", *small).line
 
 
-def test_too_large_a_network_is_said_in_one_line(elman, weekly, small, tmp_path):
-    outcome = elman("fit", weekly, *small, "--hidden", 10**9, "--out", tmp_path / "run")
+def test_too_large_a_network_is_said_in_one_line(elman, weekly, small, tmp_path, monkeypatch):
+    def full(*_):
+        # As torch does, of a size that no machine has.
+        torch.empty(2**60, dtype=torch.uint8)
+
+    monkeypatch.setattr("elman.networks.assembly.build", full)
+    outcome = elman("fit", weekly, *small, "--out", tmp_path / "run")
     assert outcome.status == 2
     assert outcome.line.startswith("not enough memory; try a smaller --hidden")
     assert not (tmp_path / "run").exists()
@@ -247,7 +265,10 @@ class TestOutput:
         # Below a file there is no folder to make, for root neither.
         (tmp_path / "file").write_text("mine")
         out, table, run = tmp_path / "file/out", trained / "weekly.csv", trained / "run"
-        plain = table if verb != "predict" else tmp_path / "ahead.csv"
+        plain = tmp_path / "ahead.csv"
+        if verb == "evaluate":  # of its own table it would be warned
+            plain = tmp_path / "later.csv"
+            plain.write_text(table.read_text().replace("\n2020-01-06,", "\n2020-01-06,1", 1))
         if verb == "predict":
             ahead = "2020-06-04,,,weekday\n2020-06-05,,,weekday\n"
             plain.write_text(table.read_text() + ahead)

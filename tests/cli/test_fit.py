@@ -206,6 +206,29 @@ class TestWhatCanBeAsked:
         pinball = np.mean([np.maximum(q * e, (q - 1) * e).mean() for q, e in error.items()])
         assert row["pinball"] == pytest.approx(pinball, rel=1e-9)
 
+    def test_the_median_joins_the_quantiles(self, fit, elman, weekly, small):
+        run = fit(weekly, *small, "--quantiles", "0.1,0.9", "--known", "")
+        columns = ["q0.1", "q0.5", "q0.9"]
+        frame = pl.read_csv(run / "predictions.csv")
+        assert frame.columns[-3:] == columns
+        assert frame["forecast"].equals(frame["q0.5"])
+        header = elman("predict", run, weekly).out.splitlines()[0]
+        assert header == "origin,step,time,target,forecast," + ",".join(columns)
+
+    def test_a_column_with_a_comma_in_its_name(self, fit, elman, weekly, small, tmp_path):
+        table = tmp_path / "comma.csv"
+        names = {"rides": "rides, daily", "day_type": "day, type"}
+        pl.read_csv(weekly).rename(names).write_csv(table)
+        run = fit(
+            table, *small, "--input", 'series:"rides, daily",rain',
+            "--target", 'forecast:"rides, daily"', "--known", '"day, type"',
+        )  # fmt: skip
+        assert weights(run) == weights(fit(weekly, *small, out="plain"))
+        assert document(run)["target"]["columns"] == ["rides, daily"]
+        again = tmp_path / "again"
+        assert elman("fit", "--config", run / "config.yaml", "--out", again).status == 0
+        assert weights(again) == weights(run)
+
     @pytest.mark.parametrize("cell", ["rnn", "lstm"])
     def test_sequence_to_vector_and_other_cells(self, fit, weekly, small, cell):
         run = fit(weekly, *small, "--topology", "seq-to-vector", "--cell", cell, "--bidirectional")
@@ -278,7 +301,7 @@ class TestConfigurationFiles:
         options = {
             "inputs": "series:rides", "target": "forecast:rides", "time": "date", "horizon": 2,
             "lookback": 10, "hidden": 4, "epochs": 3, "known": ["day_type"], "table": str(weekly),
-            "learning-rate": 0.01,
+            "learning-rate": 0.01, "test": None,
         }  # fmt: skip
         path.write_text(yaml.safe_dump(options))
         run = fit(weekly, "--config", path, "--epochs", 1, "--hidden", 5)
@@ -287,6 +310,7 @@ class TestConfigurationFiles:
         assert resolved["hidden"] == 5
         assert resolved["known"] == ["day_type"]
         assert resolved["learning_rate"] == 0.01
+        assert set(document(run)["data"]["spans"]) == {"train", "valid"}
         assert len(metrics(run)) == 1
 
     def test_resolved_configuration_is_complete(self, trained):

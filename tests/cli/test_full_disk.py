@@ -124,7 +124,8 @@ def test_no_room_for_forecasts(elman, trained, unbroken, tmp_path):
     with largest_file(300):
         outcome = elman("evaluate", unbroken, trained / "weekly.csv", "--out", out)
     assert outcome.status == 2
-    assert outcome.line.startswith(f"{out}: no room left")
+    _, line = outcome.err.splitlines()  # after the warning that the model knows this table
+    assert line.startswith(f"elman: {out}: no room left")
     assert not list(tmp_path.iterdir())
 
 

@@ -6,7 +6,8 @@ import io
 
 from rich.console import Console
 
-from elman.cli.progress import TerminalObserver, number
+from elman.cli.numbers import aligned, number, percent
+from elman.cli.progress import TerminalObserver
 from elman.training.checkpoint import Progress
 from elman.training.observer import EpochMetrics
 
@@ -53,6 +54,14 @@ def test_numbers_read_as_people_write_them():
         "22,062",
         "0.01235",
         "0",
-        "1e-07",
-        "nan",
+        "1.000e-7",
+        "-",
     ]
+
+
+def test_a_column_of_tiny_or_huge_numbers_has_exponents():
+    assert aligned([1.234e-14, 0.5, None, 0.0]) == ["1.234e-14", "0.5", "-", "0"]
+    assert aligned([20_103.4, 42_143.2]) == ["20,103", "42,143"]
+    assert aligned([36.291, 141.5]) == ["36.29", "141.50"]
+    assert aligned([-2e15]) == ["-2.000e15"]
+    assert (percent(0.803), percent(None)) == ("80%", "-")

@@ -41,6 +41,12 @@ class TestHelp:
     def test_loads_nothing_heavy(self):
         assert not modules_after("import elman.cli\nelman.cli.run(['--help'])") & set(HEAVY)
 
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_of_a_verb_loads_nothing_heavy_either(self, verb):
+        loaded = modules_after(f"import elman.cli\nelman.cli.run(['{verb}', '--help'])")
+        assert f"elman.cli.{verb}" in loaded
+        assert not loaded & set(HEAVY) - {"pydantic"}  # the options are made of it
+
     def test_importing_the_package_loads_nothing_heavy(self):
         loaded = modules_after("import elman")
         assert "elman" in loaded

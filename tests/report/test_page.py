@@ -317,8 +317,8 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, makers, monk
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("elman.report.page.os.fsync", full)
-    with pytest.raises(InputError, match=r"report\.html: the page cannot be written \(No space"):
+    monkeypatch.setattr("elman.files.os.fsync", full)
+    with pytest.raises(InputError, match=r"report\.html: no room left to write it \(No space"):
         write_report(folder)
     assert (folder / "report.html").read_text() == "old"
     assert not list(folder.glob("*.tmp"))

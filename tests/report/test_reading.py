@@ -27,7 +27,7 @@ def test_a_whole_run(tmp_path, makers):
     assert (run.splits, run.groups) == (["valid", "test"], [""])
     assert run.quantiles == [(0.1, "q0.1"), (0.5, "q0.5"), (0.9, "q0.9")]
     assert run.metrics["epoch"].tolist() == list(range(1, 41))
-    assert run.baseline_name("rail") == "seasonal naive (7 days)"
+    assert run.baseline_name("valid", "rail") == "seasonal naive (7 days)"
     rows = run.rows("valid", "bus", step=14)
     assert rows.height == 125 - 14 + 1
     assert (rows["time"] - rows["origin"]).dt.total_days().unique().to_list() == [14]

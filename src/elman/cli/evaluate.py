@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,17 +23,17 @@ def evaluate(
     ] = None,
 ) -> None:
     """Print the scores of forecasts from every step of the table."""
+    from elman.cli.progress import TerminalObserver
     from elman.cli.scores import print_scores
     from elman.files import write_atomically
     from elman.model import Model
 
     if out is not None and out.exists():
         raise InputError(f"{out}: exists already; name another file with --out")
-    evaluation = Model.load(run).evaluate(table)
+    with TerminalObserver() as observer:
+        evaluation = Model.load(run).evaluate(table, observer)
     print_scores(evaluation.scores)
     print(evaluation.verdict)
-    for note in evaluation.notes:
-        print(f"elman: {note}", file=sys.stderr)
     if out is not None:
         write_atomically(out, evaluation.frame().write_csv())
         print(f"forecasts: {out}")

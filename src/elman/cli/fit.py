@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from elman.cli.options import with_options
-from elman.cli.progress import TerminalObserver
 from elman.config import GROUPS, Config, read_config
 from elman.errors import ElmanError, InputError
 
@@ -84,6 +83,7 @@ def gather(table: Path | None, config: Path | None, given: dict[str, Any]) -> Co
 
 
 def _start(config: Config, out: Path | None) -> tuple[Any, Path]:
+    from elman.cli.progress import TerminalObserver
     from elman.model import Model
     from elman.run_folder import new_folder
 
@@ -96,6 +96,7 @@ def _start(config: Config, out: Path | None) -> tuple[Any, Path]:
 
 
 def _resume(run: Path, given: dict[str, Any], others: dict[str, Any]) -> tuple[Any, Path]:
+    from elman.cli.progress import TerminalObserver
     from elman.model import Model
 
     if named := [name for name, value in others.items() if value is not None]:

@@ -28,12 +28,14 @@ def predict(
     ] = None,
 ) -> None:
     """Write the forecasts as CSV."""
+    from elman.cli.progress import TerminalObserver
     from elman.files import write_atomically
     from elman.model import Model
 
     if out is not None and out.exists():
         raise InputError(f"{out}: exists already; name another file with --out")
-    text = Model.load(run).predict(table).write_csv()
+    with TerminalObserver() as observer:
+        text = Model.load(run).predict(table, observer).write_csv()
     if out is None:
         sys.stdout.write(text)
     else:

@@ -6,15 +6,18 @@ in `metrics.jsonl` in any case.
 
 from __future__ import annotations
 
-import math
 import time
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from elman.training.checkpoint import Progress as TrainingProgress
+from elman.cli.numbers import number
 from elman.training.observer import EpochMetrics, Observer
+
+if TYPE_CHECKING:
+    from elman.training.checkpoint import Progress as TrainingProgress
 
 # One column, so that nothing is cut on a terminal of 80; wider ones have a bar besides.
 _FIGURES = TextColumn(
@@ -115,12 +118,3 @@ class TerminalObserver(Observer):
         if self._bar:
             self._bar.stop()
             self._bar = None
-
-
-def number(value: float) -> str:
-    """Return a number as people read it: 22,062; 0.0123; 1.2e-07."""
-    if not math.isfinite(value):
-        return str(value)
-    if value == 0 or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"

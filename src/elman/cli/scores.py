@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,17 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from elman.cli.progress import number
+from elman.cli.numbers import aligned, number, percent
+from elman.kinds.targets.scores import METRICS
 
 SPLITS = {"valid": "validation", "test": "test", "table": "this table"}
-_COLUMNS = {
-    "mae": "MAE",
-    "rmse": "RMSE",
-    "mase": "MASE",
-    "smape": "sMAPE %",
-    "pinball": "pinball",
-    "coverage": "coverage",
-}
+_COLUMNS = METRICS | {"coverage": "coverage"}
 _MOST_TARGETS = 6
 _STEPS = (1, 2, 3, 7, 14, 28, 56)
 # A file or a pipe has no width of its own: nothing is cut off there.
@@ -41,7 +34,7 @@ def print_scores(scores: Sequence[dict[str, Any]]) -> None:
         for target in targets:
             table.add_row(f"[bold]{SPLITS[split]}: {escape(target)}[/]")
             rows = [row for row in overall if (row["split"], row["target"]) == (split, target)]
-            columns = [_aligned([row.get(key) for row in rows]) for key in shown]
+            columns = [_written(key, [row.get(key) for row in rows]) for key in shown]
             for row, *cells in zip(rows, *columns, strict=True):
                 style = "green" if row["kind"] == "model" else None
                 table.add_row("  " + escape(row["forecaster"]), *cells, style=style)
@@ -67,11 +60,8 @@ def _print_steps(rows: Sequence[dict[str, Any]]) -> None:
     _CONSOLE.print(table)
 
 
-def _aligned(values: Sequence[float | None]) -> list[str]:
-    """Return a column with as many decimals as show four digits of its smallest number."""
-    sizes = [abs(value) for value in values if value]
-    decimals = max(0, 3 - math.floor(math.log10(min(sizes)))) if sizes else 0
-    return ["-" if value is None else f"{value:,.{min(decimals, 9)}f}" for value in values]
+def _written(metric: str, values: Sequence[float | None]) -> list[str]:
+    return [percent(value) for value in values] if metric == "coverage" else aligned(values)
 
 
 def _table(first: str, columns: Iterable[str]) -> Table:

@@ -34,7 +34,7 @@ def declare(text: str, option: str, kinds: tuple[str, ...]) -> Declaration:
         raise unknown(f"--{option} {text!r}: the kind", kind.strip(), kinds)
     try:
         columns = split_names(rest)
-    except ValueError as error:
+    except InputError as error:
         raise InputError(f"--{option} {text!r}: {error}") from None
     if not colon or not columns:
         raise InputError(

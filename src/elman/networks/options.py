@@ -17,8 +17,8 @@ class NetworkOptions(Options):
     )
     cell: Literal["rnn", "gru", "lstm"] = option("gru", "The recurrent cell.")
     nonlinearity: Literal["tanh", "relu"] = option("tanh", "Of the plain RNN cell.")
-    hidden: int = option(64, "Hidden units of each recurrent layer.", ge=1)
-    layers: int = option(1, "Recurrent layers, one upon the other.", ge=1)
+    hidden: int = option(64, "Hidden units of each recurrent layer.", ge=1, le=65_536)
+    layers: int = option(1, "Recurrent layers, one upon the other.", ge=1, le=256)
     bidirectional: bool = option(
         False, "Read the window in both directions (seq-to-vector only: else it sees the answer)."
     )

@@ -56,8 +56,8 @@ def _what(run: RunData) -> str:
     step = data.get("step")
     ahead = f"{count(run.horizon, 'step')} ahead" + (f" (step: {step})" if step else "")
     words = f"Forecast: {' and '.join(run.targets) or 'nothing yet'}, {ahead}"
-    if run.config.get("input"):
-        words += f", from {_flat(run.config['input'])}"
+    if run.config.get("inputs"):
+        words += f", from {_flat(run.config['inputs'])}"
     words += "."
     if network:
         size = network.get("parameters")

@@ -34,8 +34,8 @@ def forecasts(run: RunData) -> Section:
         blocks.append(Paragraph("There are no forecasts in the run folder.", "warning"))
         return Section("Forecasts against the truth", blocks)
     for target in run.targets[:MOST_TARGETS]:
-        baseline = run.baseline_name(target)
         for split in run.splits:
+            baseline = run.baseline_name(split, target)
             picked = run.shown_groups(split, target)
             blocks.extend(_rolling(run, split, target, picked, baseline))
             if run.horizon > 1 and picked:
@@ -220,7 +220,8 @@ def _worst_gallery(run: RunData, target: str) -> Gallery | None:
         f"The {len(windows)} origins with the largest error over validation and test that do not"
         f" overlap; in brackets, how many times the mean error of {number(usual)}."
     )
-    keys = legend(windows[0].ahead, run.name, run.baseline_name(target), _band_name(run))
+    baselines = dict.fromkeys(run.baseline_name(row["split"], target) for row in taken)
+    keys = legend(windows[0].ahead, run.name, " or ".join(baselines), _band_name(run))
     if run.horizon == 1:
         keys.append(Key("its error", "second", "bar"))
     return Gallery(target, [window_picture(window) for window in windows], words, keys)

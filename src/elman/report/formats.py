@@ -10,35 +10,36 @@ from datetime import date, datetime
 import numpy as np
 
 MISSING = "–"
+MINUS = "−"
 _TIME = re.compile(r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?$")
 
 
-def number(value: float | None) -> str:
-    """Return `value` to about three significant digits, with thousands separators."""
-    text = aligned([value])[0]
+def number(value: float | None, digits: int = 3) -> str:
+    """Return `value` to about `digits` significant digits, with thousands separators."""
+    text = aligned([value], digits)[0]
     # 0.0005 is said as it is, not as 0.000500; a rounded 0.120 keeps its zero.
-    plain = text.replace(",", "").replace("−", "-")
+    plain = text.replace(",", "").replace(MINUS, "-")
     exact = "." in text and "e" not in text and float(plain) == value
     return text.rstrip("0").rstrip(".") if exact else text
 
 
-def aligned(values: Sequence[float | None]) -> list[str]:
+def aligned(values: Sequence[float | None], digits: int = 3) -> list[str]:
     """Return a column of numbers with the same count of decimals, so that they can be compared."""
     sizes = [abs(v) for v in values if v is not None and math.isfinite(v) and v != 0]
     if not sizes:
         return [MISSING if v is None or not math.isfinite(v) else "0" for v in values]
     if min(sizes) < 1e-4 or max(sizes) >= 1e15:
-        return [_exponent(v) for v in values]
-    high, low = _magnitude(max(sizes)), _magnitude(min(sizes))
-    # Three digits of the largest; three of the smallest while the largest stays at five; at least
-    # two of the smallest.
-    decimals = max(2 - high, min(2 - low, 4 - high), 1 - low, 0)
+        return [_exponent(v, digits) for v in values]
+    high, low = _magnitude(max(sizes), digits), _magnitude(min(sizes), digits)
+    # All digits of the largest; all of the smallest while the largest has two more at most; at
+    # least two of the smallest.
+    decimals = max(digits - 1 - high, min(digits - 1 - low, digits + 1 - high), 1 - low, 0)
     return [_fixed(v, decimals) for v in values]
 
 
-def _magnitude(size: float) -> int:
-    """Return the power of ten as it is after rounding to three digits: 0.09999 counts as 0.1."""
-    return int(f"{size:.2e}".split("e")[1])
+def _magnitude(size: float, digits: int) -> int:
+    """Return the power of ten as it is after rounding: to three digits 0.09999 counts as 0.1."""
+    return int(f"{size:.{digits - 1}e}".split("e")[1])
 
 
 def _fixed(value: float | None, decimals: int) -> str:
@@ -46,16 +47,16 @@ def _fixed(value: float | None, decimals: int) -> str:
         return MISSING
     text = f"{value:,.{decimals}f}"
     zero = not text.strip("-0.,")
-    return text.lstrip("-") if zero else text.replace("-", "−")
+    return text.lstrip("-") if zero else text.replace("-", MINUS)
 
 
-def _exponent(value: float | None) -> str:
+def _exponent(value: float | None, digits: int) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     if value == 0 or 1e-4 <= abs(value) < 1e15:
-        return "0" if value == 0 else f"{value:,.3g}".replace("-", "−")
-    mantissa, power = f"{value:.2e}".split("e")
-    return f"{mantissa}e{int(power)}".replace("-", "−")
+        return "0" if value == 0 else f"{value:,.{digits}g}".replace("-", MINUS)
+    mantissa, power = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}e{int(power)}".replace("-", MINUS)
 
 
 def percent(fraction: float | None) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elman.files import write_atomically
 from elman.report import about, forecasts, scores
 from elman.report.blocks import Picture, Section
 from elman.report.figures.canvas import PALETTE, with_prefix
@@ -86,7 +85,7 @@ def _write(path: Path, title: str, intro: str, sections: Sequence[Section]) -> P
     text = _template().render(
         title=title, intro=intro, sections=sections, palette=PALETTE, inline=inline
     )
-    _replace(path, text)
+    write_atomically(path, text)
     return path
 
 
@@ -102,25 +101,3 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     return environment.get_template("page.html")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all: a reader never sees half a page."""
-    from elman.errors import InputError
-
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="\n", dir=path.parent, suffix=".tmp", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise InputError(f"{path}: the page cannot be written ({reason})") from None

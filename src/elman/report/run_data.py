@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from elman.options import split_names
+
 SPLIT_NAMES = {"train": "training", "valid": "validation", "test": "test"}
 _TIME_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M")
 
@@ -57,7 +59,7 @@ class RunData:
         if self.predictions is not None:
             return self.predictions["target"].unique(maintain_order=True).to_list()
         asked = str(self.config.get("target") or "").partition(":")[2]
-        return [name.strip() for name in asked.split(",") if name.strip()]
+        return list(split_names(asked))
 
     @cached_property
     def horizon(self) -> int:
@@ -137,17 +139,10 @@ class RunData:
                 return row
         return None
 
-    def baseline_name(self, target: str) -> str:
-        """Return which baseline the predictions carry, told by its score; else "best baseline"."""
-        for split in self.splits:
-            rows = self.rows(split, target)
-            if rows.height == 0 or rows["baseline"].null_count() == rows.height:
-                continue
-            mae = (rows["truth"] - rows["baseline"]).abs().mean()
-            for row in self.baselines(split, target):
-                if np.isclose(as_float(row.get("mae")), as_float(mae), rtol=1e-3):
-                    return str(row["forecaster"])
-        return "best baseline"
+    def baseline_name(self, split: str, target: str) -> str:
+        """Return the baseline that the predictions carry: the split's best over all steps."""
+        rows = self.baselines(split, target)
+        return str(rows[0]["forecaster"]) if rows else "best baseline"
 
     def by_group(self, split: str, target: str) -> pl.DataFrame:
         """Return each group's `mae`, `baseline_mae` and `ratio`, best first.

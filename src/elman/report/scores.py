@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from elman.kinds.targets.scores import METRICS
 from elman.report.about import MOST_TARGETS
 from elman.report.blocks import Block, Cell, Gallery, Paragraph, Section, Table
 from elman.report.figures import residuals as drawn
@@ -15,7 +16,6 @@ from elman.report.figures.curves import step_picture
 from elman.report.formats import aligned, number, percent
 from elman.report.run_data import SPLIT_NAMES, RunData, as_axis, as_float
 
-METRICS = {"mae": "MAE", "rmse": "RMSE", "mase": "MASE", "smape": "sMAPE", "pinball": "Pinball"}
 _LAGS = 30
 _TOP = 5
 
@@ -76,7 +76,7 @@ def score_table(rows: Sequence[dict[str, Any]], title: str, coverage: float = np
         values = [as_float(row.get(key)) for row in rows]
         columns.append(_bold_lowest(aligned(values), values))
     if any("coverage" in row for row in rows):
-        metrics["coverage"] = "Coverage"
+        metrics["coverage"] = "coverage"
         values = [as_float(row.get("coverage")) for row in rows]
         distance = [abs(value - coverage) for value in values]
         columns.append(_bold_lowest([percent(value) for value in values], distance))
