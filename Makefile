@@ -27,6 +27,7 @@ check: $(VENV)/installed-check
 	$(BIN)/python -m pytest tests/test_documentation.py
 
 bench: $(VENV)/installed-test
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/step_overhead.py
 	$(BIN)/python benchmarks/resume.py
 

@@ -14,11 +14,27 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
+@pytest.fixture(autouse=True)
+def _calm_torch() -> None:
+    """One thread for small tensors, and the same random numbers in every test."""
     import torch
 
     torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def devices() -> list[str]:
+    """Every kind of device there is: a layer is tested on each."""
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return ["cpu", *(name for name, usable in there.items() if usable)]
+
+
+@pytest.fixture(params=devices())
+def device(request: pytest.FixtureRequest) -> str:
+    """One of the devices there are."""
+    return request.param
 
 
 @pytest.fixture(scope="session")
