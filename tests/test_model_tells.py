@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -58,6 +59,29 @@ class Heard(Observer):
 
     def message(self, text, *, warning=False):
         (self.warnings if warning else self.notes).append(text)
+
+
+class TestOverlooked:
+    def test_times_that_nobody_named(self, weekly):
+        told = [str(f) for f in quick(time=None).check(weekly) if f.severity == "warning"]
+        assert any("column 'date' holds times and is not used" in text for text in told)
+        assert any("--time date" in text for text in told)
+        assert not any("holds times" in str(f) for f in quick().check(weekly))
+
+    def test_a_season_too_short_to_be_found_is_still_a_baseline(self):
+        months = pl.date_range(pl.date(2018, 1, 1), pl.date(2021, 12, 1), "1mo", eager=True)
+        rng = np.random.default_rng(1)
+        sales = 100 + 25 * np.sin(np.arange(48) * np.pi / 6) + rng.normal(0, 2, 48)
+        table = pl.DataFrame({"date": months, "rides": sales})
+        model = quick(lookback=6).fit(table)
+        assert model.config.period == 1
+        names = {row["forecaster"] for row in model.document["scores"]}
+        assert "seasonal naive (12 months)" in names
+
+    def test_a_model_says_what_it_is(self, weekly):
+        model = quick()
+        assert repr(model) == "Model('series:rides', 'forecast:rides', cell='gru'): not fitted"
+        assert repr(model.fit(weekly)).endswith("fitted")
 
 
 class TestTold:

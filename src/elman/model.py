@@ -24,7 +24,7 @@ from torch import nn
 
 from elman import engines, networks
 from elman.config import RESUMABLE, Config
-from elman.data.findings import Finding
+from elman.data.findings import Finding, count
 from elman.data.table import Table, read_table
 from elman.errors import InputError
 from elman.files import write_atomically
@@ -37,7 +37,6 @@ from elman.training.observer import Observer, Observers
 from elman.training.randomness import own_randomness
 
 _VERSIONS = ("torch", "numpy", "polars", "safetensors", "pydantic", "matplotlib")
-_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 _WORTH_THREADS = 10_000_000  # multiplications a time step, some 0.2 ms of one core
 _WORST_FIRST = ("error", "warning", "note")
 
@@ -66,6 +65,12 @@ class Model:
         self.network: nn.Module | None = None
         self.document: dict[str, Any] = {}
         self._learnt: Any = None
+
+    def __repr__(self) -> str:
+        """Say what goes in, what comes out, and whether it is fitted."""
+        state = "fitted" if self.network is not None else "not fitted"
+        config = self.config
+        return f"Model({config.inputs!r}, {config.target!r}, cell={config.cell!r}): {state}"
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
@@ -252,12 +257,12 @@ class Model:
         device = _device(self.config.device)
         task = job.task(device, self.config.precision)
         places = {"table": _place(table), "valid_table": _place(valid)}
-        chosen = {"topology": self._topology, "threads": _threads(self.config)}
+        network = self._new_network(job.input_size, job.output_size).to(device)
+        chosen = {"topology": self._topology, "threads": _threads(self.config, network)}
         chosen |= job.chosen | places
         self._set_config(self.config.model_copy(update=chosen))
         config = self.config
         with _using_threads(chosen["threads"]), engines.record() as ran:
-            network = self._new_network(job.input_size, job.output_size).to(device)
             digests = [config.sha256, *(part.sha256 for part in (table, valid) if part)]
             folder = None
             if run is None:
@@ -271,6 +276,8 @@ class Model:
                 if resumed:
                     trainer.resume()
                     folder.write_config(config)
+                    if trainer.progress.stopped:
+                        observer.message(f"nothing is left to train: {trainer.progress.stopped}")
             progress = trainer.run()
             network.eval()
             evaluation = job.evaluate(network, config.cell, task)
@@ -326,7 +333,6 @@ class Model:
     ) -> dict[str, Any]:
         config = self.config
         assert self.network is not None
-        layers = f"{config.layers} layers" if config.layers > 1 else "1 layer"
         return {
             "elman": version("elman"),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -349,8 +355,9 @@ class Model:
                 "parameters": sum(p.numel() for p in self.network.parameters()),
                 "input_size": job.input_size,
                 "output_size": job.output_size,
-                "summary": f"{layers} of {config.hidden} {config.cell} units, {job.input_size} "
-                f"features in, {job.output_size} values out",
+                "summary": f"{count(config.layers, 'layer')} of {config.hidden} {config.cell} "
+                f"units, {count(job.input_size, 'feature')} in, "
+                f"{count(job.output_size, 'value')} out",
             },
             "scores": evaluation.scores,
             "notes": evaluation.notes,
@@ -367,14 +374,14 @@ class Model:
         return self.network
 
 
-def _threads(config: Config) -> int:
+def _threads(config: Config, network: nn.Module) -> int:
     """Return the CPU threads to use: those asked for, or one where more would only wait.
 
     Threads meet at every time step. Where a step takes a fraction of a millisecond they spend
     their time meeting, and on a busy machine lose tenfold. The number is kept with the run, since
     matrix products may round differently for another.
     """
-    products = _GATES[config.cell] * config.batch_size * config.hidden * 2 * config.hidden
+    products = config.batch_size * sum(parameter.numel() for parameter in network.parameters())
     return config.threads or (torch.get_num_threads() if products > _WORTH_THREADS else 1)
 
 

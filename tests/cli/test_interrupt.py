@@ -23,6 +23,11 @@ elman.cli.main(sys.argv[2:])
 COMMAND = ["fit", "none.csv", "--input", "series:x", "--target", "forecast:x"]
 
 
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 def fit_interrupted_at(module: str, **options) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", PROGRAM, module, *COMMAND]
     return subprocess.run(

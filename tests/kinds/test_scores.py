@@ -240,13 +240,22 @@ def test_verdict_of_a_tie_and_of_a_hair() -> None:
     )
     assert s.verdict(rows("test", gru=1.99, last=2.0), noise={("test", "rail"): 0.6}) == (
         "On the test span gru's MAE of 1.99 hardly beats the best baseline, "
-        "last value (2): by 0.5%, which is within noise (p = 0.60)."
+        "last value (2): by 0.5%, but that is within noise (p = 0.60)."
     )
     assert s.verdict(rows("test", gru=1.9, last=2.0), noise={("test", "rail"): 0.2}) == (
         "On the test span gru's MAE of 1.9 beats the best baseline, "
-        "last value with 2, by 5%, which is within noise (p = 0.20)."
+        "last value with 2, by 5%, but that is within noise (p = 0.20)."
     )
     assert "does not beat" in s.verdict(rows("test", gru=0.0, last=0.0))
+
+
+def test_verdict_of_too_few_origins_claims_no_win() -> None:
+    few = np.abs(np.random.default_rng(0).normal(size=(6, 40)))
+    noise = {("test", "rail"): s.noise_probability(few, 1.2 * few)}
+    assert s.verdict(rows("test", gru=1.9, last=2.0), noise=noise) == (
+        "On the test span gru's MAE of 1.9 beats the best baseline, last value with 2, by 5%, "
+        "but that is not to be told from chance, with so few origins."
+    )
 
 
 def test_verdict_names_each_span_and_target() -> None:

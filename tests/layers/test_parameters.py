@@ -163,6 +163,18 @@ def test_the_layer_has_no_other_parameters_and_no_submodules():
     assert all(cell.weight_ih is layer.weight_ih_l0 for cell in layer.cells)
 
 
+@pytest.mark.parametrize("layer", [elman.RNN, elman.GRU, elman.LSTM])
+def test_torch_compile_trains_a_first_layer(layer):
+    """As torch's own: its input needs no gradient, which oneDNN's traced LSTM cannot bear."""
+    ours = layer(3, 5)
+    compiled = torch.compile(ours, backend="aot_eager")
+    x = torch.randn(7, 2, 3)
+    expected = torch.autograd.grad(ours(x)[0].square().sum(), list(ours.parameters()))
+    got = torch.autograd.grad(compiled(x)[0].square().sum(), list(ours.parameters()))
+    for mine, theirs in zip(got, expected, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
 def test_torch_compile_runs_around_it():
     _, ours = pair("GRU")
     x = torch.randn(6, 4, 3, dtype=torch.float64)

@@ -113,9 +113,26 @@ def _say_result(model: Any, run: Path) -> None:
     page = write_report(run, series=model.series(model.config.table))
     training, network = model.document["training"], model.document["network"]
     print(model.document["verdict"])
+    for hint in _hints(model, run):
+        print(hint)
     print(
         f"{network['summary']}; {training['epochs']} epochs in {training['seconds']:.1f} s, the "
         f"best was {training['best_epoch']} ({training['stopped']})"
     )
     print(f"run:    {run}")
     print(f"report: {page}")
+
+
+def _hints(model: Any, run: Path) -> Iterator[str]:
+    """Yield what may make the next run better, where the run itself shows it."""
+    training, config = model.document["training"], model.config
+    if model.document["data"]["period"] == 1:
+        yield "no season was found in the training span; --period sets one"
+    elif "not beat" in model.document["verdict"] and config.time and not config.calendar:
+        yield "the times may tell more: --calendar hour,weekday,yearday, as far as they apply"
+    if training["best_epoch"] == training["epochs"] == config.epochs and config.epochs > 1:
+        more = "" if config.schedule == "cosine" else f"elman fit --resume {run} --epochs "
+        yield (
+            "the last epoch was the best: more may help"
+            + (f"; `{more}{2 * config.epochs}` goes on" if more else "")
+        )

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo  # torch.compiler.disable, but loaded when first called
 
 from elman.cells import Cell, GatedCell, GRUCell, LSTMCell, RNNCell, State
 from elman.engines import reference
@@ -128,6 +129,15 @@ def _call(
     cell: Any, x: Tensor, state: State, batch_sizes: Tensor | None = None
 ) -> tuple[Tensor, State]:
     """Call torch's kernel, one layer in one direction, on dense or on packed input."""
+    # torch.compile leaves torch's own recurrent layers to eager mode, and so these: traced, the
+    # backward pass of oneDNN's LSTM fails. The detour would load the compiler for everybody else.
+    call = _call_uncompiled if torch.compiler.is_compiling() else _call_kernel
+    return call(cell, x, state, batch_sizes)
+
+
+def _call_kernel(
+    cell: Any, x: Tensor, state: State, batch_sizes: Tensor | None
+) -> tuple[Tensor, State]:
     several = len(state) > 1
     # With a leading axis for torch's (layers x directions); cuDNN wants it contiguous.
     hx = [part.unsqueeze(0).contiguous() for part in state]
@@ -146,6 +156,9 @@ def _call(
         *after,
     )
     return y, tuple(part.squeeze(0) for part in last)
+
+
+_call_uncompiled = _disable_dynamo(_call_kernel)
 
 
 def _one_buffer(cell: GatedCell) -> list[Tensor]:

@@ -31,7 +31,8 @@ def declare(text: str, option: str, kinds: tuple[str, ...]) -> Declaration:
     """
     kind, colon, rest = text.partition(":")
     if kind.strip() not in kinds:
-        raise unknown(f"--{option} {text!r}: the kind", kind.strip(), kinds)
+        error = unknown(f"--{option} {text!r}: the kind", kind.strip(), kinds)
+        raise error if colon else InputError(f"{error}; for example --{option} {kinds[0]}:{text}")
     try:
         columns = split_names(rest)
     except InputError as error:

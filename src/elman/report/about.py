@@ -73,6 +73,8 @@ def _verdict_tone(run: RunData) -> Tone:
         model, others = run.model_score("valid", target), run.baselines("valid", target)
         if model and others:
             wins.append(as_float(model.get("mae")) < as_float(others[0].get("mae")))
+    if all(wins) and "but that is" in str(run.model.get("verdict")):
+        return "note"  # ahead, yet not surely
     return "" if not wins else "good" if all(wins) else "note" if any(wins) else "bad"
 
 
@@ -267,7 +269,10 @@ def _training_facts(
     rows = [
         ("Epochs", _whole(record.get("epochs"))),
         ("Best epoch", _whole(record.get("best_epoch"))),
-        ("Best validation score", number(as_float(record.get("best_score")))),
+        (
+            f"Best validation {record.get('score') or 'score'}",
+            number(as_float(record.get("best_score"))),
+        ),
         ("Time", duration(as_float(record.get("seconds")))),
         ("Stopped by", record.get("stopped")),
     ]

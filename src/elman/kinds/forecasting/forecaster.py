@@ -26,6 +26,7 @@ from elman.data.table import Table
 from elman.data.windows import Track, Windows
 from elman.errors import InputError
 from elman.kinds.inputs.series import SeriesInput
+from elman.kinds.period import calendar_periods
 from elman.kinds.targets.forecast import Forecast
 
 UNSEEN = "write it as one of these, or train with it"
@@ -176,6 +177,15 @@ class Forecaster:
         start, stop = span
         first = max(start - 1 + (self.lookback if within else 0), self.reach - 1)
         return np.arange(first, max(first, stop - self.target.horizon))
+
+    @property
+    def naive_period(self) -> int:
+        """The season of the seasonal naive baseline: the one found, or the calendar's first.
+
+        A season too short of evidence for the network's defaults still makes a baseline to beat.
+        """
+        usual = calendar_periods(self.step.seconds) if self.step and self.step.seconds else ()
+        return self.period if self.period > 1 else next(iter(usual), 1)
 
     @property
     def reach(self) -> int:

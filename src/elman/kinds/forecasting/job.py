@@ -77,7 +77,7 @@ class ForecastJob:
         """Score the network, called `name`, and the baselines on the validation and test spans."""
         columns = self.forecaster.target.columns
         baselines = default_baselines(
-            self.forecaster.period,
+            self.forecaster.naive_period,
             stats=self.options.stats,
             num_fits=len(self.parts) * len(columns),
             unit=self.panel.step.noun if self.panel.step else "steps",

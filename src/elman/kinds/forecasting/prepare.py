@@ -16,7 +16,7 @@ from elman.data.findings import Finding, count, raise_errors
 from elman.data.panel import ROW, Panel, make_panel
 from elman.data.splits import make_splits
 from elman.data.steps import Step
-from elman.data.table import Table
+from elman.data.table import Column, Table
 from elman.errors import InputError
 from elman.kinds import Declaration
 from elman.kinds.forecasting.forecaster import (
@@ -35,6 +35,7 @@ from elman.kinds.targets.forecast import Forecast
 from elman.kinds.targets.scores import naive_scale
 
 _LEAST_LOOKBACK = 32
+_LOOKED_AT = 50  # rows of a column, to see whether it holds times
 _SEASONS_ASKED = 20  # of a panel's longest series
 
 
@@ -60,6 +61,7 @@ def prepare(
     Raises:
         InputError: the data cannot be used; if it is one of several errors, all are in `findings`.
     """
+    findings += _overlooked(table, options)
     panel = _read(table, inputs, target, options)
     findings += panel.findings
     raise_errors(findings)
@@ -189,6 +191,27 @@ def _read(table: Table, inputs: Declaration, target: Declaration, options: Optio
         until=options.until,
         options=asked,
     )
+
+
+def _overlooked(table: Table, options: Options) -> list[Finding]:
+    """Return a warning for a column of times that nobody named: rows may be out of order."""
+    used = {*options.known, *options.categories, options.time, options.group}
+    for name in table.frame.columns if options.time is None else ():
+        values = table.frame[name].drop_nulls().head(_LOOKED_AT)
+        if name in used or not len(values) or values.dtype.is_numeric():
+            continue
+        times, problems = Column(values, pl.Series(range(len(values))), table.name).times()
+        if times.dtype != pl.Int64 and not any(p.severity == "error" for p in problems):
+            return [
+                Finding(
+                    "warning",
+                    f"{table.name}: column {name!r} holds times and is not used; rows are taken "
+                    "as steps in their order",
+                    f"name it with --time {name}, and the column that tells several series apart, "
+                    "if there are, with --group",
+                )
+            ]
+    return []
 
 
 def _find_season(

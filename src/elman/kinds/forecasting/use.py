@@ -72,9 +72,9 @@ def evaluate(
         for problem in unseen(forecaster.inputs, parts)
     ]
     baselines: list[Baseline] = [LastValue()]
-    if forecaster.period > 1:
+    if forecaster.naive_period > 1:
         noun = panel.step.noun if panel.step else "steps"
-        baselines.append(SeasonalNaive(forecaster.period, noun))
+        baselines.append(SeasonalNaive(forecaster.naive_period, noun))
     evaluation = Evaluation()
     track = forecaster.track(parts)
     Evaluator(forecaster, network, name, parts, track, baselines, fitted=False, within=True).add(

@@ -248,7 +248,7 @@ def verdict(
     sentences = []
     for split in SPLITS:
         pairs = [
-            (model, best, (noise or {}).get((split, target), float("nan")))
+            (model, best, (noise or {}).get((split, target)))
             for target in targets
             if (best := best_baseline(scores, split=split, target=target, metric=metric))
             for model in _overall(scores, split, target, metric, "model")
@@ -269,14 +269,16 @@ def _overall(scores: Iterable[Row], split: str, target: str, metric: str, kind: 
     ]
 
 
-def _sentence(model: Row, best: Row, noise: float, metric: str, name_target: bool) -> str:
+def _sentence(model: Row, best: Row, noise: float | None, metric: str, name_target: bool) -> str:
     ours, theirs = model[metric], best[metric]
     about = f" for {model['target']}" if name_target else ""
     subject = (
         f"On the {SPLITS[model['split']]} {model['forecaster']}'s {METRICS[metric]}{about} "
         f"of {_number(ours)}"
     )
-    doubt = f"within noise (p = {noise:.2f})" if noise > NOISE else ""
+    doubt = "" if noise is None or noise <= NOISE else f"within noise (p = {noise:.2f})"
+    if noise is not None and noise != noise:
+        doubt = "not to be told from chance, with so few origins"
     gain = 1 - ours / theirs if theirs else 0.0
     if ours >= theirs:
         rest = ": they are equal" if ours == theirs else f": the difference is {doubt}"
@@ -285,7 +287,7 @@ def _sentence(model: Row, best: Row, noise: float, metric: str, name_target: boo
             f"{subject} does not beat the best baseline, {best['forecaster']} "
             f"({_number(theirs)}){rest if known else ''}."
         )
-    doubt = f", which is {doubt}" if doubt else ""
+    doubt = f", but that is {doubt}" if doubt else ""
     if gain < HARDLY:
         return (
             f"{subject} hardly beats the best baseline, {best['forecaster']} "
@@ -297,7 +299,7 @@ def _sentence(model: Row, best: Row, noise: float, metric: str, name_target: boo
     )
 
 
-def _summary(pairs: list[tuple[Row, Row, float]], split: str, metric: str) -> list[str]:
+def _summary(pairs: list[tuple[Row, Row, float | None]], split: str, metric: str) -> list[str]:
     sentences = []
     for name in dict.fromkeys(model["forecaster"] for model, _, _ in pairs):
         own = [pair for pair in pairs if pair[0]["forecaster"] == name]
