@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,10 @@ def _what(run: RunData) -> str:
 
 
 def _verdict_tone(run: RunData) -> Tone:
-    """Good if the model beats the best baseline on validation for each target, bad for none."""
+    """Good if the model beats the best baseline on every span for each target, bad for none."""
     wins = []
-    for target in run.targets:
-        model, others = run.model_score("valid", target), run.baselines("valid", target)
+    for split, target in product(("valid", "test"), run.targets):
+        model, others = run.model_score(split, target), run.baselines(split, target)
         if model and others:
             wins.append(as_float(model.get("mae")) < as_float(others[0].get("mae")))
     if all(wins) and "but that is" in str(run.model.get("verdict")):
