@@ -387,3 +387,31 @@ def attempt(act):
         return act(), ""
     except InputError as caught:
         return None, str(caught)
+
+
+class TestDecimalComma:
+    def read(self, tmp_path, *cells):
+        path = tmp_path / "load.csv"
+        path.write_text("x;y\n" + "".join(f"{cell};1\n" for cell in cells))
+        table = read_table(path)
+        values, findings = table.column("x").numbers()
+        return table.is_number("x"), values.to_list(), [f.severity for f in findings]
+
+    def test_is_read_and_told(self, tmp_path):
+        got = self.read(tmp_path, "4017,3", "-0,25", "12", "", "1.234,5", "2.000")
+        assert got == (True, [4017.3, -0.25, 12.0, None, 1234.5, 2000.0], ["note"])
+
+    @pytest.mark.parametrize(
+        "cells",
+        [
+            ("4,250", "3,100", "1,000"),  # thousands, perhaps
+            ("4.5", "3,1", "2,5"),  # both marks
+            ("4", "3", "2,5"),  # one slip
+        ],
+    )
+    def test_where_it_is_not_sure_it_is_an_error(self, tmp_path, cells):
+        assert self.read(tmp_path, *cells)[2] == ["error"]
+
+    def test_a_stray_word_is_still_one(self, tmp_path):
+        is_number, values, severities = self.read(tmp_path, "4,5", "3,1", "x", "2,25")
+        assert (is_number, values, severities) == (True, [4.5, 3.1, None, 2.25], ["note", "error"])

@@ -50,6 +50,8 @@ _CONVERT = "turn it into numbers or text, or leave it out"
 # Networks compute in single precision, which ends at 3.4e38, and square what they read.
 _LARGEST = 1e30
 
+_DECIMAL_COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+$"
+
 # What a cell that is no number looks like, and what its writer should do.
 _REMEDIES = (
     (r"[+-]?nan", "leave the cell empty where the value is missing"),
@@ -86,7 +88,7 @@ class Column:
         """
         dtype = self.values.dtype
         if dtype in _TEXT:
-            present = self._text(MISSING_WORDS).drop_nulls()
+            present = _with_points(self._text(MISSING_WORDS))[0].drop_nulls()
             return present.cast(pl.Float64, strict=False).count() * 2 > len(present)
         return _is_plain(dtype)
 
@@ -95,9 +97,13 @@ class Column:
         dtype = self.values.dtype
         if not _is_plain(dtype):
             return self._refuse_type("numbers")
-        values = self._text(MISSING_WORDS) if dtype in _TEXT else self.values
+        values, findings = self.values, []
+        if dtype in _TEXT:
+            values, example = _with_points(self._text(MISSING_WORDS))
+            if example:
+                message = f"{self.table}: column {self.values.name!r} is read with a decimal comma"
+                findings.append(Finding("note", f"{message}, as in {example!r}"))
         numbers = values.cast(pl.Float64, strict=False)
-        findings = []
         wrong = values.is_not_null() & ~numbers.is_finite().fill_null(False)
         if wrong.any():
             first, number = str(values.filter(wrong)[0]), numbers.filter(wrong)[0]
@@ -177,6 +183,22 @@ class Column:
 
 def _is_plain(dtype: pl.DataType) -> bool:
     return dtype in _TEXT or dtype.is_numeric() or dtype == pl.Boolean
+
+
+def _with_points(text: pl.Series) -> tuple[pl.Series, str]:
+    """Return numbers written with a decimal comma with a point, and one of them as it was.
+
+    They are taken for such if most values have a comma, none a decimal point, and some other than
+    three digits behind the comma: `4,250` alone may be four thousand.
+    """
+    comma = text.str.contains(_DECIMAL_COMMA).fill_null(False)
+    surely = text.str.contains(r",(\d{1,2}|\d{4,})$").fill_null(False)
+    points = text.str.contains(r"^[+-]?\d*\.(\d{1,2}|\d{4,})$").fill_null(False)
+    if 2 * comma.sum() <= text.count() or not surely.any() or points.any():
+        return text, ""
+    numbers = comma | text.str.contains(r"^[+-]?\d{1,3}(\.\d{3})+$").fill_null(False)
+    written = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+    return written.zip_with(numbers, text), text.filter(surely)[0]
 
 
 @dataclass(frozen=True)
