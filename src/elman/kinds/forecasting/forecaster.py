@@ -284,7 +284,7 @@ def _in_precision(network: nn.Module, batch: Batch, precision: str) -> Tensor:
     if precision == "bf16":
         context = torch.autocast(batch.x_BTI.device.type, torch.bfloat16)
     with context:
-        return network(batch.x_BTI).float()
+        return network(batch.x_BTI, lengths=batch.lengths).float()
 
 
 def in_batches(windows: Windows) -> Iterator[Batch]:
