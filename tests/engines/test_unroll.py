@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.cells import Cell, GRUCell, LSTMCell, RNNCell
-from elman.engines import ENGINES, aten, unroll
+from elman.engines import ENGINES, How, aten, unroll
 from elman.errors import InputError
 
 # torch says of each projection that oneDNN has none.
@@ -89,7 +89,7 @@ def test_a_padded_row_is_as_if_run_alone(name, kind, lengths, extra, sizes, reve
     for row, length in enumerate(lengths):
         x[length:, row] = torch.nan
     state = states(cell, batch)
-    if ENGINES[name].refuses(cell, x, lengths=None, reverse=reverse):
+    if ENGINES[name].refuses(cell, x, How(reverse=reverse)):
         return
     options = {"reverse": reverse, "engine": name}
     whole = everything(cell, x, state, lengths=torch.tensor(lengths), **options)
@@ -144,7 +144,7 @@ def test_gradients_through_lengths_are_those_of_the_rows(kind, lengths, reverse)
         expected[f"d_{name}"] = zeros.expand_as(parameter) if grad is None else grad.clone()
 
     for name in ENGINES:
-        if ENGINES[name].refuses(cell, x, **options):
+        if ENGINES[name].refuses(cell, x, How(**options)):
             continue
         results = everything(cell, x, state, engine=name, **options)
         assert_same({key: results[key] for key in expected}, expected, 1e-12)
@@ -172,7 +172,7 @@ def test_float32_engines_stay_within_1e_5_of_reference_in_float64(
     )
     cell, x, state = cell.float().to(device), x.to(device), tuple(s.to(device) for s in state)
     for name in ENGINES:
-        if not ENGINES[name].refuses(cell, x, **options):
+        if not ENGINES[name].refuses(cell, x, How(**options)):
             assert_same(everything(cell, x, state, engine=name, **options), exact, 1e-5)
 
 

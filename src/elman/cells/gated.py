@@ -23,6 +23,8 @@ class GatedCell(Cell):
     weight_hh: Tensor
     bias_ih: Tensor | None
     bias_hh: Tensor | None
+    # (B, output size), bound by an engine: multiplies the state before the recurrent weights.
+    recurrent_mask: Tensor | None = None
 
     def __init__(
         self,
@@ -70,6 +72,10 @@ class GatedCell(Cell):
     def weights(self) -> list[Tensor]:
         """The tensors this cell computes with, in the order of `weight_names`."""
         return [getattr(self, name) for name in self.weight_names]
+
+    def masked(self, h_BH: Tensor) -> Tensor:
+        """Return the state as the recurrent weights see it."""
+        return h_BH if self.recurrent_mask is None else h_BH * self.recurrent_mask
 
     def reset_parameters(self) -> None:
         """Draw every parameter anew from U(-1/√H, 1/√H)."""

@@ -57,17 +57,18 @@ class GRUCell(GatedCell):
         """Return h' (B, H) as the output and as the state."""
         (h_BH,) = state
         size = self.hidden_size
+        seen_BH = self.masked(h_BH)
         r_x, z_x, n_x = F.linear(x_BI, self.weight_ih, self.bias_ih).chunk(3, dim=-1)
         if self.reset_after:
-            r_h, z_h, n_h = F.linear(h_BH, self.weight_hh, self.bias_hh).chunk(3, dim=-1)
+            r_h, z_h, n_h = F.linear(seen_BH, self.weight_hh, self.bias_hh).chunk(3, dim=-1)
             n_h = torch.sigmoid(r_x + r_h) * n_h
         else:
             weight_rz, weight_n = self.weight_hh.split([2 * size, size])
             bias_rz, bias_n = (
                 (None, None) if self.bias_hh is None else self.bias_hh.split([2 * size, size])
             )
-            r_h, z_h = F.linear(h_BH, weight_rz, bias_rz).chunk(2, dim=-1)
-            n_h = F.linear(torch.sigmoid(r_x + r_h) * h_BH, weight_n, bias_n)
+            r_h, z_h = F.linear(seen_BH, weight_rz, bias_rz).chunk(2, dim=-1)
+            n_h = F.linear(torch.sigmoid(r_x + r_h) * seen_BH, weight_n, bias_n)
         z_BH = torch.sigmoid(z_x + z_h)
         h_BH = (1 - z_BH) * torch.tanh(n_x + n_h) + z_BH * h_BH
         return h_BH, (h_BH,)

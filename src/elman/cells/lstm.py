@@ -62,7 +62,7 @@ class LSTMCell(GatedCell):
         """Return h' as the output, and (h', c') as the state."""
         h_BH, c_BH = state
         sums = F.linear(x_BI, self.weight_ih, self.bias_ih)
-        sums = sums + F.linear(h_BH, self.weight_hh, self.bias_hh)
+        sums = sums + F.linear(self.masked(h_BH), self.weight_hh, self.bias_hh)
         i_BH, f_BH, g_BH, o_BH = sums.chunk(4, dim=-1)
         c_BH = torch.sigmoid(f_BH) * c_BH + torch.sigmoid(i_BH) * torch.tanh(g_BH)
         h_BH = torch.sigmoid(o_BH) * torch.tanh(c_BH)

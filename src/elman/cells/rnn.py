@@ -55,7 +55,7 @@ class RNNCell(GatedCell):
         """Return h' (B, H) as the output and as the state."""
         (h_BH,) = state
         sum_BH = F.linear(x_BI, self.weight_ih, self.bias_ih)
-        sum_BH = sum_BH + F.linear(h_BH, self.weight_hh, self.bias_hh)
+        sum_BH = sum_BH + F.linear(self.masked(h_BH), self.weight_hh, self.bias_hh)
         h_BH = NONLINEARITIES[self.nonlinearity](sum_BH)
         return h_BH, (h_BH,)
 

@@ -1,7 +1,8 @@
 """Engines: ways of running a cell through time, behind one door, `unroll`.
 
 An engine is a module with three functions: `unavailable` and `refuses`, which answer with a
-reason or None, and `unroll`. Adding one is adding its line to `ENGINES`.
+reason or None, and `unroll`; and RECOMPUTES, whether it honours `recompute` itself. Adding one is
+adding its line to `ENGINES`.
 Shapes: T time, B batch, I input features, H output features.
 """
 
@@ -12,37 +13,47 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
+import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from elman.cells import Cell, State
-from elman.engines import aten, reference
+from elman.cells import Cell, GatedCell, State
+from elman.engines import aten, native, reference
+from elman.engines.how import How
 from elman.errors import InputError, unknown
 
-__all__ = ["ENGINES", "Engine", "available_engines", "choose", "engine", "record", "unroll"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "How",
+    "available_engines",
+    "choose",
+    "engine",
+    "record",
+    "unroll",
+]
 
 
 class Engine(Protocol):
     """What an engine's module holds."""
 
+    RECOMPUTES: bool
+
     def unavailable(self) -> str | None:
         """Return why this machine cannot run the engine, or None."""
         ...
 
-    def refuses(
-        self, cell: Cell, x_TBI: Tensor, *, lengths: Tensor | None, reverse: bool
-    ) -> str | None:
+    def refuses(self, cell: Cell, x_TBI: Tensor, how: How) -> str | None:
         """Return why the engine cannot run this call, or None."""
         ...
 
-    def unroll(
-        self, cell: Cell, x_TBI: Tensor, state: State, *, lengths: Tensor | None, reverse: bool
-    ) -> tuple[Tensor, State]:
+    def unroll(self, cell: Cell, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, State]:
         """Run the cell over time."""
         ...
 
 
 # Fastest first; the last one runs everything.
-ENGINES: dict[str, Engine] = {"aten": aten, "reference": reference}
+ENGINES: dict[str, Engine] = {"native": native, "aten": aten, "reference": reference}
 
 _forced: ContextVar[str | None] = ContextVar("forced engine", default=None)
 _records: ContextVar[tuple[set[str], ...]] = ContextVar("records of engines", default=())
@@ -55,6 +66,9 @@ def unroll(
     *,
     lengths: Tensor | None = None,
     reverse: bool = False,
+    recurrent_mask: Tensor | None = None,
+    zoneout: tuple[Tensor | None, ...] | None = None,
+    recompute: bool = False,
     engine: str | None = None,
 ) -> tuple[Tensor, State]:
     """Run a cell over a batch of sequences, with the fastest engine that can.
@@ -67,6 +81,15 @@ def unroll(
             is padding, which may hold anything. None: all of them.
         reverse: read each row from its last real step to its first; the output of step t stays
             at t.
+        recurrent_mask: (B, H), multiplies the old state where it meets the recurrent weights, the
+            same at every step: variational recurrent dropout (Gal and Ghahramani, 2016). Before
+            the GRU's reset gate, and not in its blend of old and new. A `GatedCell` only. It gets
+            no gradient.
+        zoneout: a mask (T, B, size) or None for each state name: the state becomes
+            mask * old + (1 - mask) * new, and the output is the first of it (Krueger et al.,
+            2017). An LSTM's new h comes from the new c before the mask. It gets no gradient.
+        recompute: keep only the states for the backward pass, and compute the gates again there:
+            less memory, more time, the same numbers.
         engine: the one to use; None takes the one forced by `engine(...)`, or chooses.
 
     Returns:
@@ -74,33 +97,50 @@ def unroll(
         read, which is its initial state where the length is 0.
 
     Raises:
-        InputError: if the engine asked for is unknown or cannot run this.
+        InputError: if the engine asked for is unknown or cannot run this, or if a user's cell,
+            whose recurrent weights are not known, is given a `recurrent_mask`.
     """
-    name = choose(cell, x_TBI, lengths=lengths, reverse=reverse, engine=engine)
-    for names in _records.get():
-        names.add(name)
-    return ENGINES[name].unroll(cell, x_TBI, state, lengths=lengths, reverse=reverse)
-
-
-def choose(
-    cell: Cell,
-    x_TBI: Tensor,
-    *,
-    lengths: Tensor | None = None,
-    reverse: bool = False,
-    engine: str | None = None,
-) -> str:
-    """Return the name of the engine that `unroll` would use; arguments and errors are its own."""
-    wanted = _forced.get() if engine is None else engine
-    for name in ENGINES if wanted is None else [_known(wanted)]:
-        reason = ENGINES[name].unavailable() or ENGINES[name].refuses(
-            cell, x_TBI, lengths=lengths, reverse=reverse
+    if recurrent_mask is not None and not isinstance(cell, GatedCell):
+        raise InputError(
+            f"recurrent_mask: {type(cell).__name__} is no GatedCell, so what of its state meets "
+            "recurrent weights is not known; apply the mask in its step"
         )
+    how = How(lengths, reverse, recurrent_mask, zoneout, recompute)
+    name = choose(cell, x_TBI, how, engine=engine)
+    _note(name)
+    module = ENGINES[name]
+    if recompute and not module.RECOMPUTES and torch.is_grad_enabled():
+        return checkpoint(module.unroll, cell, x_TBI, state, how, use_reentrant=False)
+    return module.unroll(cell, x_TBI, state, how)
+
+
+def choose(cell: Cell, x_TBI: Tensor, how: How | None = None, *, engine: str | None = None) -> str:
+    """Return the name of the engine that `unroll` would use; arguments and errors are its own."""
+    how = How() if how is None else how
+    wanted = _asked() if engine is None else engine
+    for name in ENGINES if wanted is None else [_known(wanted)]:
+        reason = ENGINES[name].unavailable() or ENGINES[name].refuses(cell, x_TBI, how)
         if reason is None:
             return name
         if name == wanted:
             raise InputError(f"engine {name!r} cannot run this: {reason}")
     raise AssertionError("the reference engine runs everything")
+
+
+def _asked() -> str | None:
+    return _forced.get()
+
+
+# torch.compile cannot trace a context variable: it calls this once, while it traces. So the engine
+# forced then is the compiled program's for good.
+_asked._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
+
+
+def _note(name: str) -> None:
+    if torch.compiler.is_compiling():
+        return
+    for names in _records.get():
+        names.add(name)
 
 
 @contextmanager

@@ -14,7 +14,9 @@ from torch._compile import _disable_dynamo  # torch.compiler.disable, but loaded
 
 from elman.cells import Cell, GatedCell, GRUCell, LSTMCell, RNNCell, State
 from elman.engines import reference
+from elman.engines.how import How
 
+RECOMPUTES = False
 KERNELS = {GRUCell.step: torch.gru, LSTMCell.step: torch.lstm}
 RNN_KERNELS = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
 
@@ -24,14 +26,14 @@ def unavailable() -> str | None:
     return None
 
 
-def refuses(
-    cell: Cell, x_TBI: Tensor, *, lengths: Tensor | None = None, reverse: bool = False
-) -> str | None:
+def refuses(cell: Cell, x_TBI: Tensor, how: How) -> str | None:
     """Return why torch's kernels cannot compute this call, or None if they can."""
     if _kernel(cell) is None or not isinstance(cell, GatedCell):
         return f"{type(cell).__name__} has a step of its own, for which torch has no kernel"
     if isinstance(cell, GRUCell) and not cell.reset_after:
         return "torch's GRU kernel resets after the matrix product; this cell, before it"
+    if how.recurrent_mask is not None or how.zoneout is not None:
+        return "torch's kernels drop nothing inside the recurrence"
     if not x_TBI.is_floating_point():
         return f"torch's kernels need floating-point input, got {x_TBI.dtype}"
     device = x_TBI.device.type
@@ -44,19 +46,12 @@ def refuses(
     return None
 
 
-def unroll(
-    cell: Cell,
-    x_TBI: Tensor,
-    state: State,
-    *,
-    lengths: Tensor | None = None,
-    reverse: bool = False,
-) -> tuple[Tensor, State]:
+def unroll(cell: Cell, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, State]:
     """Run the cell over time; see `elman.engines.unroll`."""
-    if lengths is not None:
-        return _unroll_ragged(cell, x_TBI, state, lengths, reverse)
-    y_TBH, state = _call(cell, x_TBI.flip(0) if reverse else x_TBI, state)
-    return y_TBH.flip(0) if reverse else y_TBH, state
+    if how.lengths is not None:
+        return _unroll_ragged(cell, x_TBI, state, how.lengths, how.reverse)
+    y_TBH, state = _call(cell, x_TBI.flip(0) if how.reverse else x_TBI, state)
+    return y_TBH.flip(0) if how.reverse else y_TBH, state
 
 
 def _unroll_ragged(
@@ -79,7 +74,7 @@ def _unroll_ragged(
 
     if len(alive) == 0:
         # torch refuses to run nothing; yet everything must have its gradient, of zero.
-        return reference.unroll(cell, x_TBI, state, lengths=lengths, reverse=reverse)
+        return reference.unroll(cell, x_TBI, state, How(lengths, reverse))
     run = _call if x_TBI.is_cuda else _call_in_stretches
     y_NH, last = run(
         cell,

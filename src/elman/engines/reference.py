@@ -10,7 +10,11 @@ import torch
 from torch import Tensor
 
 from elman.cells import Cell, State
+from elman.engines.how import How
 from elman.errors import InputError
+
+
+RECOMPUTES = False
 
 
 def unavailable() -> str | None:
@@ -18,34 +22,30 @@ def unavailable() -> str | None:
     return None
 
 
-def refuses(
-    cell: Cell, x_TBI: Tensor, *, lengths: Tensor | None = None, reverse: bool = False
-) -> str | None:
+def refuses(cell: Cell, x_TBI: Tensor, how: How) -> str | None:
     """Return why this call cannot run here: it always can."""
     return None
 
 
-def unroll(
-    cell: Cell,
-    x_TBI: Tensor,
-    state: State,
-    *,
-    lengths: Tensor | None = None,
-    reverse: bool = False,
-) -> tuple[Tensor, State]:
+def unroll(cell: Cell, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, State]:
     """Run the cell over time; see `elman.engines.unroll`."""
     num_steps = len(x_TBI)
     inside_TB1 = None
-    if lengths is not None:
+    if how.lengths is not None:
         steps_T1 = torch.arange(num_steps, device=x_TBI.device).unsqueeze(1)
-        inside_TB1 = (steps_T1 < lengths.to(x_TBI.device)).unsqueeze(2)
+        inside_TB1 = (steps_T1 < how.lengths.to(x_TBI.device)).unsqueeze(2)
         # Selecting after the step is not enough: the gradient of what is not selected is zero
         # times the step's derivative, which is NaN where the padding is NaN.
         x_TBI = x_TBI.masked_fill(~inside_TB1, 0)
+    if how.recurrent_mask is not None:
+        cell = cell.bind({"recurrent_mask": how.recurrent_mask.detach()})
 
     outputs = []
-    for t in reversed(range(num_steps)) if reverse else range(num_steps):
+    for t in reversed(range(num_steps)) if how.reverse else range(num_steps):
         output_BH, new_state = _step(cell, x_TBI[t], state)
+        if how.zoneout is not None:
+            new_state = _zone_out(new_state, state, how.zoneout, t)
+            output_BH = new_state[0]
         if inside_TB1 is not None:
             inside_B1 = inside_TB1[t]
             output_BH = output_BH.masked_fill(~inside_B1, 0)
@@ -54,7 +54,15 @@ def unroll(
             )
         outputs.append(output_BH)
         state = new_state
-    return torch.stack(outputs[::-1] if reverse else outputs), state
+    return torch.stack(outputs[::-1] if how.reverse else outputs), state
+
+
+def _zone_out(new_state: State, state: State, masks: tuple[Tensor | None, ...], t: int) -> State:
+    """Return the new state, some of it kept as it was."""
+    return tuple(
+        new if mask is None else torch.lerp(new, old, mask[t].detach())
+        for new, old, mask in zip(new_state, state, masks, strict=True)
+    )
 
 
 def _step(cell: Cell, x_BI: Tensor, state: State) -> tuple[Tensor, State]:

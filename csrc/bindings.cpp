@@ -1,0 +1,264 @@
+// The door to Python: tensors become raw pointers with shapes beside them, and nothing else.
+//
+// Tensors come and go through DLPack's C exchange (version 1.3), so neither torch's headers nor
+// its version matter here, and a tensor costs nanoseconds instead of a Python call.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#include "isa.h"
+#include "scratch.h"
+
+namespace nb = nanobind;
+using namespace elman;
+
+namespace {
+
+// --- DLPack's exchange table, as its specification lays it out ---
+
+using DLTensor = nb::dlpack::dltensor;
+
+struct ManagedTensor {
+  std::uint32_t major, minor;
+  void* context;
+  void (*deleter)(ManagedTensor*);
+  std::uint64_t flags;
+  DLTensor tensor;
+};
+
+struct Exchange {
+  std::uint32_t major, minor;
+  Exchange* older;
+  void* allocate;
+  void* managed_from_object;
+  int (*managed_to_object)(ManagedTensor*, void** object);
+  int (*view_from_object)(void* object, DLTensor* view);
+  void* current_stream;
+};
+
+const Exchange* exchange = nullptr;
+
+// Say where torch's tensors come from; returns whether they can be exchanged.
+bool connect(nb::handle tensor_type) {
+  nb::object capsule = nb::getattr(tensor_type, "__dlpack_c_exchange_api__", nb::none());
+  if (capsule.is_none()) return false;
+  auto* table = static_cast<Exchange*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
+  if (table == nullptr) nb::raise_python_error();
+  while (table != nullptr && table->major != 1) table = table->older;
+  exchange = table;
+  return exchange != nullptr;
+}
+
+DLTensor view(nb::handle object) {
+  DLTensor tensor;
+  if (exchange == nullptr || exchange->view_from_object(object.ptr(), &tensor) != 0) {
+    if (PyErr_Occurred() == nullptr) throw nb::type_error("expected a torch tensor");
+    nb::raise_python_error();
+  }
+  return tensor;
+}
+
+template <class T>
+T* data(const DLTensor& tensor) {
+  return reinterpret_cast<T*>(static_cast<char*>(tensor.data) + tensor.byte_offset);
+}
+
+bool is_float(const DLTensor& tensor) {
+  return tensor.device.device_type == nb::device::cpu::value &&
+         tensor.dtype == nb::dtype<float>();
+}
+
+float* floats(nb::handle object) {
+  if (object.is_none()) return nullptr;
+  const DLTensor tensor = view(object);
+  if (!is_float(tensor)) throw nb::type_error("expected float32 on the CPU");
+  return data<float>(tensor);
+}
+
+Sequence sequence(nb::handle object) {
+  if (object.is_none()) return {};
+  const DLTensor tensor = view(object);
+  if (!is_float(tensor)) throw nb::type_error("expected float32 on the CPU");
+  if (tensor.ndim != 3) throw nb::value_error("expected three axes: time, batch, features");
+  return {data<float>(tensor), tensor.strides[0], tensor.strides[1]};
+}
+
+Weights weights(nb::handle list) {
+  return {floats(list[0]), floats(list[1]), floats(list[2]), floats(list[3]), floats(list[4])};
+}
+
+// --- which instruction set ---
+
+const Kernels* kernels = nullptr;
+std::string refusal;
+
+void choose_kernels() {
+  const char* wanted = std::getenv("ELMAN_ISA");
+  std::string names;
+  for (const Isa& isa : isas()) {
+    names += (names.empty() ? "" : ", ") + std::string(isa.name);
+    if (wanted != nullptr && *wanted != '\0') {
+      if (std::string(wanted) != isa.name) continue;
+      if (isa.supported) {
+        kernels = isa.kernels;
+      } else {
+        refusal = "ELMAN_ISA=" + std::string(wanted) + ": this processor does not have it";
+      }
+      return;
+    }
+    if (isa.supported) {
+      kernels = isa.kernels;
+      return;
+    }
+  }
+  refusal = "ELMAN_ISA=" + std::string(wanted) + ": unknown here; this build has " + names;
+}
+
+const Kernels& engine() {
+  if (kernels == nullptr) throw nb::value_error(refusal.c_str());
+  return *kernels;
+}
+
+// --- calls ---
+
+// What both passes read. `parts`: x, y, lengths, h0, c0, mask, zone_h, zone_c, kept, weights.
+Forward describe(int cell, bool reverse, bool recompute, nb::handle parts) {
+  Forward q;
+  const DLTensor x = view(parts[0]), y = view(parts[1]);
+  q.x = sequence(parts[0]);
+  q.y = sequence(parts[1]);
+  const nb::handle lengths = parts[2];
+  if (!lengths.is_none()) q.lengths = data<long>(view(lengths));
+  q.h0 = floats(parts[3]);
+  q.c0 = floats(parts[4]);
+  q.mask = floats(parts[5]);
+  q.zone_h = floats(parts[6]);
+  q.zone_c = floats(parts[7]);
+  q.kept = floats(parts[8]);
+  const nb::handle list = parts[9];
+  q.weights = weights(list);
+  q.reverse = reverse;
+  q.recompute = recompute;
+  const DLTensor hh = view(list[1]);
+  const auto kind = static_cast<CellKind>(cell);
+  const long gates = kind == CellKind::lstm                                           ? 4
+                     : kind == CellKind::rnn_tanh || kind == CellKind::rnn_relu ? 1
+                                                                                       : 3;
+  q.sizes = {kind, x.shape[0], x.shape[1], x.shape[2], hh.shape[0] / gates, y.shape[2]};
+  return q;
+}
+
+void forward(int cell, bool reverse, bool recompute, int threads, nb::handle parts,
+             nb::handle h_last, nb::handle c_last) {
+  const Kernels& kernels = engine();
+  Forward q = describe(cell, reverse, recompute, parts);
+  q.h_last = floats(h_last);
+  q.c_last = floats(c_last);
+  nb::gil_scoped_release release;
+  kernels.forward(q, threads);
+}
+
+// `gradients`: d_y, d_h_last, d_c_last, d_x, d_h0, d_c0, d_weights.
+void backward(int cell, bool reverse, bool recompute, int threads, nb::handle parts,
+              nb::handle gradients) {
+  const Kernels& kernels = engine();
+  const Forward q = describe(cell, reverse, recompute, parts);
+  Backward g;
+  g.d_y = sequence(gradients[0]);
+  g.d_h_last = floats(gradients[1]);
+  g.d_c_last = floats(gradients[2]);
+  g.d_x = sequence(gradients[3]);
+  g.d_h0 = floats(gradients[4]);
+  g.d_c0 = floats(gradients[5]);
+  g.d_weights = weights(gradients[6]);
+  nb::gil_scoped_release release;
+  kernels.backward(q, g, threads);
+}
+
+// A tensor (num_floats) on memory that is used again when the tensor is gone.
+nb::object borrow(std::int64_t num_floats) {
+  struct Block {
+    ManagedTensor managed;
+    std::int64_t shape, stride;
+  };
+  auto* block = new Block{};
+  block->shape = num_floats;
+  block->stride = 1;
+  ManagedTensor& managed = block->managed;
+  managed.major = 1;
+  managed.minor = exchange->minor;
+  managed.context = block;
+  managed.deleter = [](ManagedTensor* self) {
+    if (self->tensor.data != nullptr) give_scratch(static_cast<float*>(self->tensor.data));
+    delete static_cast<Block*>(self->context);
+  };
+  DLTensor& tensor = managed.tensor;
+  try {
+    tensor.data = take_scratch(static_cast<std::size_t>(num_floats));
+  } catch (...) {
+    delete block;
+    throw;
+  }
+  tensor.device = {nb::device::cpu::value, 0};
+  tensor.ndim = 1;
+  tensor.dtype = nb::dtype<float>();
+  tensor.shape = &block->shape;
+  tensor.strides = &block->stride;
+  tensor.byte_offset = 0;
+  void* object = nullptr;
+  if (exchange->managed_to_object(&managed, &object) != 0) {
+    managed.deleter(&managed);
+    nb::raise_python_error();
+  }
+  return nb::steal(static_cast<PyObject*>(object));
+}
+
+std::int64_t kept_size(int cell, long I, long H, long P, long num_real_steps,
+                       bool recompute, bool masked, bool zoned) {
+  static const float present = 0;
+  Forward q;
+  q.sizes = {static_cast<CellKind>(cell), 0, 0, I, H, P};
+  q.recompute = recompute;
+  q.mask = masked ? &present : nullptr;
+  q.zone_h = zoned ? &present : nullptr;
+  return engine().kept_size(q, num_real_steps);
+}
+
+using Array = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using NewArray = nb::ndarray<nb::numpy, float, nb::ndim<1>>;
+
+template <void (*Kernels::*Map)(const float*, float*, long)>
+NewArray map(const Array& from) {
+  const std::size_t n = from.shape(0);
+  float* to = new float[n];
+  const nb::capsule owner(to, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+  (engine().*Map)(from.data(), to, static_cast<long>(n));
+  return NewArray(to, {n}, owner);
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  m.doc() = "The CPU engine's core; elman.engines.native is its user.";
+  choose_kernels();
+  m.def("connect", &connect, "Take torch.Tensor's exchange table; whether it has one.");
+  m.def("refusal", [] { return refusal; }, "Why no instruction set was chosen, or ''.");
+  m.def("isa", [] { return std::string(engine().isa); }, "The instruction set in use.");
+  m.def("isas", [] {
+    nb::dict all;
+    for (const Isa& isa : isas()) all[isa.name] = isa.supported;
+    return all;
+  }, "Each instruction set in this build, fastest first, and whether this machine has it.");
+  m.def("forward", &forward, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg().none());
+  m.def("backward", &backward);
+  m.def("borrow", &borrow);
+  m.def("kept_size", &kept_size);
+  m.def("exp", &map<&Kernels::exp>);
+  m.def("tanh", &map<&Kernels::tanh>);
+  m.def("sigmoid", &map<&Kernels::sigmoid>);
+}

@@ -1,0 +1,170 @@
+#include "pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <thread>
+
+namespace elman {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::microseconds;
+
+// A waiting thread first spins, since work often follows work; then it sleeps, since it may not.
+constexpr auto spin_for = microseconds(100);
+// A member that waits for the others longer than this lets another thread have the processor.
+constexpr int spins_before_yield = 2000;
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+template <class Condition>
+void wait_until(Condition&& holds) {
+  for (int spins = 0; !holds(); ++spins) {
+    if (spins < spins_before_yield) {
+      pause();
+    } else {
+      sched_yield();
+    }
+  }
+}
+
+class Gathering final : public Team {
+ public:
+  void begin(int size) {
+    size_ = size;
+    arrived_.store(0, std::memory_order_relaxed);
+  }
+
+  void barrier(int) override {
+    if (size_ == 1) return;
+    const unsigned round = round_.load(std::memory_order_relaxed);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
+      arrived_.store(0, std::memory_order_relaxed);
+      round_.store(round + 1, std::memory_order_release);
+    } else {
+      wait_until([&] { return round_.load(std::memory_order_acquire) != round; });
+    }
+  }
+
+ private:
+  alignas(64) std::atomic<int> arrived_{0};
+  alignas(64) std::atomic<unsigned> round_{0};
+};
+
+// One piece of work at a time. The caller opens seats; waiting threads take them; the caller
+// closes them, when all are taken or it has waited long enough, and all who sit begin.
+class Pool {
+ public:
+  static Pool& the() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+      current() = new Pool;  // never destroyed: its threads run until the process ends
+      // A child has none of the threads, and maybe a lock that one of them held.
+      pthread_atfork(nullptr, nullptr, [] { current() = new Pool; });
+    });
+    return *current();
+  }
+
+  void run(int num_threads, long patience_ns, void (*work)(void*, Team&, int), void* context) {
+    const std::unique_lock lock(busy_, std::try_to_lock);
+    if (!lock.owns_lock()) return run_alone(work, context);
+    hire(num_threads - 1);
+    work_ = work;
+    context_ = context;
+    begun_.store(0, std::memory_order_relaxed);
+    const int wanted = num_threads - 1 < hired_ ? num_threads - 1 : hired_;
+    seats_.store(wanted, std::memory_order_release);
+    calls_.fetch_add(1, std::memory_order_release);
+    calls_.notify_all();
+    const auto until = Clock::now() + std::chrono::nanoseconds(patience_ns);
+    while (seats_.load(std::memory_order_acquire) > 0 && Clock::now() < until) pause();
+    const int left = seats_.exchange(-1, std::memory_order_acq_rel);
+    const int size = 1 + wanted - left;
+    team_.begin(size);
+    running_.store(size - 1, std::memory_order_relaxed);
+    begun_.store(size, std::memory_order_release);
+    work(context, team_, 0);
+    wait_until([&] { return running_.load(std::memory_order_acquire) == 0; });
+  }
+
+  static void run_alone(void (*work)(void*, Team&, int), void* context) {
+    Gathering alone;
+    alone.begin(1);
+    work(context, alone, 0);
+  }
+
+ private:
+  static Pool*& current() {
+    static Pool* pool = nullptr;
+    return pool;
+  }
+
+  void hire(int num_workers) {
+    for (; hired_ < num_workers; ++hired_) {
+      try {
+        std::thread([this, seen = calls_.load()] { serve(seen); }).detach();
+      } catch (const std::system_error&) {
+        return;  // the machine has no more threads to give; the team stays smaller
+      }
+    }
+  }
+
+  void serve(unsigned seen) {
+    for (;;) {
+      seen = wait_for_call(seen);
+      int seat = seats_.load(std::memory_order_acquire);
+      while (seat > 0 && !seats_.compare_exchange_weak(seat, seat - 1, std::memory_order_acq_rel)) {
+      }
+      if (seat <= 0) continue;
+      wait_until([&] { return begun_.load(std::memory_order_acquire) != 0; });
+      // Seats are taken from the highest number down; ranks run from 1 without a gap.
+      work_(context_, team_, next_rank());
+      running_.fetch_sub(1, std::memory_order_acq_rel);
+    }
+  }
+
+  int next_rank() { return ranks_.fetch_add(1, std::memory_order_relaxed) % (team_.size() - 1) + 1; }
+
+  unsigned wait_for_call(unsigned seen) {
+    const auto until = Clock::now() + spin_for;
+    for (int spins = 0;; ++spins) {
+      const unsigned calls = calls_.load(std::memory_order_acquire);
+      if (calls != seen) return calls;
+      pause();
+      if (spins % 64 == 0 && Clock::now() > until) break;
+    }
+    calls_.wait(seen, std::memory_order_acquire);
+    return calls_.load(std::memory_order_acquire);
+  }
+
+  std::mutex busy_;
+  int hired_ = 0;
+  void (*work_)(void*, Team&, int) = nullptr;
+  void* context_ = nullptr;
+  Gathering team_;
+  alignas(64) std::atomic<unsigned> calls_{0};
+  alignas(64) std::atomic<int> seats_{-1};
+  alignas(64) std::atomic<int> begun_{0};
+  alignas(64) std::atomic<int> running_{0};
+  std::atomic<int> ranks_{0};
+};
+
+}  // namespace
+
+void run_team(int num_threads, long patience_ns, void (*work)(void*, Team&, int), void* context) {
+  if (num_threads <= 1) return Pool::run_alone(work, context);
+  Pool::the().run(num_threads, patience_ns, work, context);
+}
+
+}  // namespace elman

@@ -1,0 +1,83 @@
+// One vector of floats as wide as the instruction set this file is compiled for.
+//
+// Compiled once per instruction set: everything lies in a namespace of that name, and no inline
+// function of the standard library is used, since the linker keeps one copy of those for all.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#define ELMAN_INLINE inline __attribute__((always_inline))
+
+namespace elman::ELMAN_ISA {
+
+#if defined(__AVX512F__)
+constexpr int lanes = 16;
+constexpr int max_accumulators = 24;  // of 32 registers; the rest hold what is multiplied
+#elif defined(__AVX2__)
+constexpr int lanes = 8;
+constexpr int max_accumulators = 12;  // of 16 registers
+#elif defined(__aarch64__)
+constexpr int lanes = 4;
+constexpr int max_accumulators = 24;
+#else
+constexpr int lanes = 4;
+constexpr int max_accumulators = 12;
+#endif
+
+typedef float Vec __attribute__((vector_size(4 * lanes)));
+typedef std::int32_t IntVec __attribute__((vector_size(4 * lanes)));
+
+ELMAN_INLINE Vec splat(float value) { return value - Vec{}; }
+ELMAN_INLINE Vec zero() { return Vec{}; }
+
+ELMAN_INLINE Vec load(const float* from) {
+  Vec v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+
+ELMAN_INLINE void store(float* to, Vec v) { std::memcpy(to, &v, sizeof v); }
+
+// The first `count` lanes, from 1 to all; the others are zero. Reads nothing beyond them.
+ELMAN_INLINE Vec load(const float* from, int count) {
+  if (count == lanes) return load(from);
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
+#else
+  Vec v{};
+  for (int i = 0; i < count; ++i) v[i] = from[i];
+  return v;
+#endif
+}
+
+// The first `count` lanes, from 1 to all. Writes nothing beyond them.
+ELMAN_INLINE void store(float* to, Vec v, int count) {
+  if (count == lanes) return store(to, v);
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)v);
+#else
+  for (int i = 0; i < count; ++i) to[i] = v[i];
+#endif
+}
+
+// a * b + c, in one rounding where the machine can (-ffp-contract=fast).
+ELMAN_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
+
+ELMAN_INLINE IntVec bits(Vec v) { return (IntVec)v; }
+ELMAN_INLINE Vec from_bits(IntVec v) { return (Vec)v; }
+
+// Comparisons give all ones where they hold; NaN compares false, so `b` is taken.
+ELMAN_INLINE Vec choose(IntVec where, Vec a, Vec b) {
+  return from_bits((bits(a) & where) | (bits(b) & ~where));
+}
+// Of a NaN, `b`; so the argument that may be one goes second.
+ELMAN_INLINE Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
+ELMAN_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+ELMAN_INLINE Vec magnitude(Vec v) { return from_bits(bits(v) & 0x7fffffff); }
+
+}  // namespace elman::ELMAN_ISA

@@ -1,0 +1,296 @@
+"""The native engine: Elman's own C++ kernels (csrc), for float32 on a CPU.
+
+A whole sequence is one call of a torch operator, so that autograd, torch.compile and torch.export
+see one node with known shapes.
+Shapes: T time, B batch, I input features, H hidden units, P features of h (H, or the projection's).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman.cells import Cell, GatedCell, GRUCell, LSTMCell, RNNCell, State
+from elman.engines.how import How
+from elman.errors import InputError
+
+try:
+    from elman import _native
+except ImportError as error:
+    _native = None
+    _why_missing = str(error)
+
+RECOMPUTES = True
+# As csrc/problem.h numbers them: its CellKind.
+KINDS = ("rnn_tanh", "rnn_relu", "gru_reset_after", "gru_reset_before", "lstm")
+# Memory this large comes from blocks used again: from the system it costs a fault for every page.
+BORROW_FROM = 1 << 18  # floats
+
+
+def _reason_unavailable() -> str | None:
+    if _native is None:
+        return (
+            f"its extension module is not here ({_why_missing}); reinstall Elman with a C++20 "
+            "compiler on the path"
+        )
+    if _native.refusal():
+        return _native.refusal()
+    if not _native.connect(Tensor):
+        return f"torch {torch.__version__} has no DLPack exchange table; torch 2.10 has"
+    return None
+
+
+_unavailable = _reason_unavailable()
+
+
+def unavailable() -> str | None:
+    """Return why this machine cannot run the engine, or None."""
+    return _unavailable
+
+
+def isa() -> str:
+    """Return the instruction set the kernels use: "avx512", "avx2", "neon" or "plain"."""
+    return _native.isa()
+
+
+def refuses(cell: Cell, x_TBI: Tensor, how: How) -> str | None:
+    """Return why the kernels cannot compute this call, or None if they can."""
+    if _kind(cell) is None or not isinstance(cell, GatedCell):
+        return f"{type(cell).__name__} has a step of its own, for which there is no kernel"
+    if x_TBI.dtype != torch.float32 or cell.weight_ih.dtype != torch.float32:
+        return f"it computes in float32; input is {x_TBI.dtype}, parameters {cell.weight_ih.dtype}"
+    if x_TBI.device.type != "cpu":
+        return f"it runs on a CPU; input is on {x_TBI.device}"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast asks for another precision"
+    if torch._C._are_functorch_transforms_active():
+        return "the kernels have no rules for torch.func's transforms (vmap, jvp)"
+    return None
+
+
+def unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, State]:
+    """Run the cell over time; see `elman.engines.unroll`."""
+    h_BP, c_BH = state if len(state) > 1 else (state[0], None)
+    zone_h, zone_c = (*how.zoneout, None)[:2] if how.zoneout else (None, None)
+    tensors = (
+        x_TBI,
+        h_BP,
+        c_BH,
+        cell.weight_ih,
+        cell.weight_hh,
+        cell.bias_ih,
+        cell.bias_hh,
+        cell.weight_hr if cell.proj_size else None,
+        how.lengths,
+        how.recurrent_mask,
+        zone_h,
+        zone_c,
+    )
+    keep = torch.is_grad_enabled() and any(
+        tensor is not None and tensor.requires_grad for tensor in tensors[:NUM_DIFFERENTIABLE]
+    )
+    call = (*tensors, _kind(cell), how.reverse, how.recompute, keep)
+    if _is_traced(x_TBI):
+        y_TBP, h_last, c_last, _ = torch.ops.elman.unroll(*call)
+    else:
+        y_TBP, h_last, c_last, _ = (_Unroll.apply if keep else _unroll)(*call)
+    return y_TBP, (h_last,) if c_BH is None else (h_last, c_last)
+
+
+def _is_traced(x_TBI: Tensor) -> bool:
+    """Whether the call must be an operator's, for a compiler, an exporter or a profiler to see.
+
+    Without one, torch's way to a Python operator and back would take longer than a small layer.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or type(x_TBI) not in (Tensor, torch.nn.Parameter)
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
+
+
+def _kind(cell: Any) -> int | None:
+    """Return the number of the recurrence that `cell.step` computes, or None."""
+    step = vars(cell).get("step", type(cell).step)
+    if step is LSTMCell.step:
+        return 4
+    if step is GRUCell.step:
+        return 2 if cell.reset_after else 3
+    if step is RNNCell.step:
+        return 0 if cell.nonlinearity == "tanh" else 1
+    return None
+
+
+# --- the call, as plain function, autograd function and operator ---
+
+NUM_DIFFERENTIABLE = 8  # x, h, c and the five weights come first
+_INPUTS = (
+    "Tensor x, Tensor h, Tensor? c, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, "
+    "Tensor? bias_hh, Tensor? weight_hr, Tensor? lengths, Tensor? mask, Tensor? zone_h, "
+    "Tensor? zone_c, int cell, bool reverse, bool recompute"
+)
+
+
+def _unroll(
+    x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, lengths, mask, zone_h, zone_c,
+    cell, reverse, recompute, keep,
+):  # fmt: skip
+    """Return y, the last h and c, and what the backward pass reads; None for what there is not."""
+    y = _like_rows(x, h.shape[1])
+    h_last = torch.empty(h.shape)
+    c_last = None if c is None else torch.empty(c.shape)
+    kept = None
+    if keep:
+        sizes = (x.shape[2], h.shape[1], weight_hh, cell, recompute, mask, zone_h)
+        floats = _kept_size(_real_steps(x, lengths), *sizes)
+        kept = _native.borrow(floats) if floats >= BORROW_FROM else torch.empty(floats)
+    weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
+    parts = _parts(x, y, lengths, h, c, mask, zone_h, zone_c, kept, weights)
+    threads = torch.get_num_threads()
+    _native.forward(cell, reverse, recompute, threads, parts, h_last, c_last)
+    return y, h_last, c_last, kept
+
+
+def _unroll_backward(
+    d_y, d_h, d_c, y, kept, x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, lengths,
+    mask, zone_h, zone_c, cell, reverse, recompute, wanted,
+):  # fmt: skip
+    """Return the gradients wanted, of x, h, c and the weights."""
+    weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
+    d_x = _like_rows(x, x.shape[2]) if wanted[0] else None
+    d_h0 = torch.empty(h.shape)
+    d_c0 = None if c is None else torch.empty(c.shape)
+    d_weights = [
+        torch.empty(weight.shape) if want else None
+        for weight, want in zip(weights, wanted[3:], strict=True)
+    ]
+    parts = _parts(x, y, lengths, h, c, mask, zone_h, zone_c, kept, weights)
+    gradients = (_rows(d_y), _dense(d_h), _dense(d_c), d_x, d_h0, d_c0, d_weights)
+    _native.backward(cell, reverse, recompute, torch.get_num_threads(), parts, gradients)
+    every = (d_x, d_h0, d_c0, *d_weights)
+    return [grad for grad, want in zip(every, wanted, strict=True) if want]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor | None, ...]) -> None:
+    y, _, _, kept = output
+    *tensors, cell, reverse, recompute, _ = inputs
+    ctx.save_for_backward(y, kept, *tensors)
+    ctx.options = (cell, reverse, recompute)
+    ctx.set_materialize_grads(False)
+
+
+def _differentiate(ctx: Any, d_y, d_h, d_c, d_kept) -> tuple[Tensor | None, ...]:
+    needed = ctx.needs_input_grad
+    y, kept, *tensors = ctx.saved_tensors
+    wanted = [
+        tensor is not None and needs
+        for tensor, needs in zip(tensors, needed[:NUM_DIFFERENTIABLE], strict=False)
+    ]
+    if tensors[2] is None:
+        d_c = None
+    # With a graph asked for (create_graph), the operator's, which says what there is not.
+    differentiated = torch.is_grad_enabled() or _is_traced(tensors[0])
+    run = torch.ops.elman.unroll_backward if differentiated else _unroll_backward
+    gradients = iter(run(d_y, d_h, d_c, y, kept, *tensors, *ctx.options, wanted))
+    found = [next(gradients) if want else None for want in wanted]
+    return (*found, *([None] * (len(needed) - NUM_DIFFERENTIABLE)))
+
+
+class _Unroll(torch.autograd.Function):
+    forward = staticmethod(_unroll)
+    setup_context = staticmethod(_save)
+    backward = staticmethod(_differentiate)
+
+
+def _parts(x, y, lengths, h, c, mask, zone_h, zone_c, kept, weights) -> tuple[Any, ...]:
+    """Return what csrc/bindings.cpp takes as the description of a call."""
+    return (
+        _rows(x), y, _dense(lengths), _dense(h), _dense(c), _dense(mask), _dense(zone_h),
+        _dense(zone_c), kept, [_dense(weight) for weight in weights],
+    )  # fmt: skip
+
+
+def _dense(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.contiguous()
+
+
+def _rows(x_TBI: Tensor | None) -> Tensor | None:
+    """Return it with the features side by side in memory, whatever the order of time and batch."""
+    return x_TBI if x_TBI is None or x_TBI.stride(2) == 1 else x_TBI.contiguous()
+
+
+def _like_rows(x_TBI: Tensor, size: int) -> Tensor:
+    """Return new memory (T, B, size), batch first in memory where x is."""
+    num_steps, batch, _ = x_TBI.shape
+    if x_TBI.stride(0) < x_TBI.stride(1):
+        return torch.empty(batch, num_steps, size).transpose(0, 1)
+    return torch.empty(num_steps, batch, size)
+
+
+def _real_steps(x_TBI: Tensor, lengths: Tensor | None) -> int:
+    return x_TBI.shape[0] * x_TBI.shape[1] if lengths is None else int(lengths.sum())
+
+
+def _kept_size(real_steps: Any, features, size, weight_hh, cell, recompute, mask, zone_h) -> Any:
+    """Return how many floats the backward pass reads; it grows linearly with the real steps."""
+    hidden = weight_hh.shape[0] // (4 if cell == 4 else 3 if cell > 1 else 1)
+    none, one = (
+        _native.kept_size(
+            cell, features, hidden, size, steps, recompute, mask is not None, zone_h is not None
+        )
+        for steps in (0, 1)
+    )
+    return none + (one - none) * real_steps
+
+
+def _operator(*call: Any) -> tuple[Tensor, ...]:
+    """Return the same with empty tensors for None, which an operator cannot return."""
+    return tuple(torch.empty(0) if part is None else part for part in _unroll(*call))
+
+
+def _operator_shapes(*call: Any) -> tuple[Tensor, ...]:
+    x, h, c, _, weight_hh, *_, lengths, mask, zone_h, _, cell, _, recompute, keep = call
+    kept = 0
+    if keep:
+        if lengths is None:
+            real_steps = x.shape[0] * x.shape[1]
+        else:
+            real_steps = torch.library.get_ctx().new_dynamic_size()
+        sizes = (int(x.shape[2]), int(h.shape[1]), weight_hh, cell, recompute, mask, zone_h)
+        kept = _kept_size(real_steps, *sizes)
+    return (
+        _like_rows(x, h.shape[1]),
+        torch.empty(h.shape),
+        torch.empty(0 if c is None else c.shape),
+        torch.empty(kept),
+    )
+
+
+def _backward_shapes(d_y, d_h, d_c, y, kept, *call: Any) -> list[Tensor]:
+    x, *others = call[:NUM_DIFFERENTIABLE]
+    wanted = call[-1]
+    dense = [torch.empty(part.shape) for part, want in zip(others, wanted[1:], strict=True) if want]
+    return [_like_rows(x, x.shape[2]), *dense] if wanted[0] else dense
+
+
+def _refuse_twice(ctx: Any, *_: Any) -> None:
+    raise InputError(
+        "the native engine has no second derivative; compute it in the reference engine: "
+        "with elman.engine('reference'): ..."
+    )
+
+
+_library = torch.library.Library("elman", "DEF")
+_library.define(f"unroll({_INPUTS}, bool keep) -> (Tensor, Tensor, Tensor, Tensor)")
+_library.define(
+    "unroll_backward(Tensor? d_y, Tensor? d_h, Tensor? d_c, Tensor y, Tensor kept, "
+    f"{_INPUTS}, bool[] wanted) -> Tensor[]"
+)
+_library.impl("unroll", _operator, "CPU")
+_library.impl("unroll_backward", _unroll_backward, "CPU")
+torch.library.register_fake("elman::unroll", _operator_shapes, lib=_library)
+torch.library.register_fake("elman::unroll_backward", _backward_shapes, lib=_library)
+torch.library.register_autograd("elman::unroll", _differentiate, setup_context=_save, lib=_library)
+torch.library.register_autograd("elman::unroll_backward", _refuse_twice, lib=_library)
