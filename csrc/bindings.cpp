@@ -125,6 +125,17 @@ const Kernels& engine() {
 
 // --- calls ---
 
+long gates_of(CellKind kind) {
+  switch (kind) {
+    case CellKind::rnn_tanh:
+    case CellKind::rnn_relu: return 1;
+    case CellKind::gru_reset_after:
+    case CellKind::gru_reset_before: return 3;
+    case CellKind::lstm: break;
+  }
+  return 4;
+}
+
 // What both passes read. `parts`: x, y, lengths, h0, c0, mask, zone_h, zone_c, kept, weights.
 Forward describe(int cell, bool reverse, bool recompute, nb::handle parts) {
   Forward q;
@@ -145,10 +156,7 @@ Forward describe(int cell, bool reverse, bool recompute, nb::handle parts) {
   q.recompute = recompute;
   const DLTensor hh = view(list[1]);
   const auto kind = static_cast<CellKind>(cell);
-  const long gates = kind == CellKind::lstm                                           ? 4
-                     : kind == CellKind::rnn_tanh || kind == CellKind::rnn_relu ? 1
-                                                                                       : 3;
-  q.sizes = {kind, x.shape[0], x.shape[1], x.shape[2], hh.shape[0] / gates, y.shape[2]};
+  q.sizes = {kind, x.shape[0], x.shape[1], x.shape[2], hh.shape[0] / gates_of(kind), y.shape[2]};
   return q;
 }
 
@@ -177,6 +185,104 @@ void backward(int cell, bool reverse, bool recompute, int threads, nb::handle pa
   g.d_weights = weights(gradients[6]);
   nb::gil_scoped_release release;
   kernels.backward(q, g, threads);
+}
+
+// One step of every layer of a stack, on the weights found in the module's own dictionary.
+//
+// names: for each layer those of its five weights, None for one it does not have. x: (B, I).
+// state and fresh: one tensor (L, B, features) or a pair of them; new states go to `fresh`, which
+// may be `state`. Returns false, with nothing done, where anything is not as it must be: the
+// general way then says what.
+bool step(int cell, nb::tuple names, nb::dict parameters, nb::handle x, nb::handle state,
+          nb::handle fresh) {
+  if (exchange == nullptr || kernels == nullptr) return false;
+  const auto kind = static_cast<CellKind>(cell);
+  const bool has_c = kind == CellKind::lstm;
+  const auto read = [](PyObject* object, DLTensor& tensor) {
+    if (exchange->view_from_object(object, &tensor) != 0) {
+      PyErr_Clear();
+      return false;
+    }
+    if (!is_float(tensor)) return false;
+    std::int64_t dense = 1;
+    for (int axis = tensor.ndim - 1; axis >= 0; --axis) {
+      if (tensor.shape[axis] != 1 && tensor.strides[axis] != dense) return false;
+      dense *= tensor.shape[axis];
+    }
+    return true;
+  };
+  const auto part = [&](nb::handle whole, int i) {
+    if (!has_c) return i == 0 ? whole.ptr() : nullptr;
+    return PyTuple_Check(whole.ptr()) && PyTuple_GET_SIZE(whole.ptr()) == 2
+               ? PyTuple_GET_ITEM(whole.ptr(), i)
+               : nullptr;
+  };
+
+  DLTensor input, old_state[2], new_state[2];
+  if (!read(x.ptr(), input) || input.ndim < 1 || input.ndim > 2) return false;
+  const long num_layers = (long)names.size();
+  const long B = input.ndim == 2 ? input.shape[0] : 1;
+  for (int i = 0; i < (has_c ? 2 : 1); ++i) {
+    PyObject *from = part(state, i), *to = part(fresh, i);
+    if (from == nullptr || to == nullptr) return false;
+    if (!read(from, old_state[i])) return false;
+    if (to == from) {
+      new_state[i] = old_state[i];
+    } else if (!read(to, new_state[i])) {
+      return false;
+    }
+    for (const DLTensor* tensor : {&old_state[i], &new_state[i]}) {
+      if (tensor->ndim != input.ndim + 1 || tensor->shape[0] != num_layers) return false;
+      if (tensor->ndim == 3 && tensor->shape[1] != B) return false;
+      if (tensor->shape[tensor->ndim - 1] != old_state[i].shape[input.ndim]) return false;
+    }
+  }
+
+  Sizes s;
+  s.cell = kind;
+  s.P = old_state[0].shape[input.ndim];
+  s.H = has_c ? old_state[1].shape[input.ndim] : s.P;
+  s.I = input.shape[input.ndim - 1];
+  constexpr long most_layers = 32;
+  Weights layers[most_layers];
+  if (num_layers > most_layers) return false;
+  const long rows = gates_of(kind) * s.H;
+  for (long layer = 0; layer < num_layers; ++layer) {
+    struct Shape {
+      long rows, columns;  // no columns: a vector
+    };
+    const Shape shapes[] = {{rows, layer == 0 ? s.I : s.P}, {rows, s.P}, {rows, 0}, {rows, 0},
+                            {s.P, s.H}};
+    float** places[] = {&layers[layer].ih, &layers[layer].hh, &layers[layer].bias_ih,
+                        &layers[layer].bias_hh, &layers[layer].hr};
+    for (int i = 0; i < 5; ++i) {
+      PyObject* name = PyTuple_GET_ITEM(PyTuple_GET_ITEM(names.ptr(), layer), i);
+      if (name == Py_None) continue;
+      PyObject* weight = PyDict_GetItemWithError(parameters.ptr(), name);
+      DLTensor tensor;
+      if (weight == nullptr || !read(weight, tensor)) {
+        PyErr_Clear();
+        return false;
+      }
+      const auto [num_rows, num_columns] = shapes[i];
+      if (tensor.ndim != (num_columns == 0 ? 1 : 2) || tensor.shape[0] != num_rows) return false;
+      if (num_columns != 0 && tensor.shape[1] != num_columns) return false;
+      *places[i] = data<float>(tensor);
+    }
+  }
+  const float* from = data<float>(input);
+  for (long layer = 0; layer < num_layers; ++layer) {
+    float* h_new = data<float>(new_state[0]) + layer * B * s.P;
+    for (long b = 0; b < B; ++b) {
+      const long h = (layer * B + b) * s.P, c = (layer * B + b) * s.H;
+      kernels->step(s, layers[layer], from + b * s.I, data<float>(old_state[0]) + h,
+                    has_c ? data<float>(old_state[1]) + c : nullptr, h_new + b * s.P,
+                    has_c ? data<float>(new_state[1]) + c : nullptr);
+    }
+    from = h_new;
+    s.I = s.P;
+  }
+  return true;
 }
 
 // A tensor (num_floats) on memory that is used again when the tensor is gone.
@@ -256,6 +362,7 @@ NB_MODULE(_native, m) {
   m.def("forward", &forward, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg().none());
   m.def("backward", &backward);
+  m.def("step", &step);
   m.def("borrow", &borrow);
   m.def("kept_size", &kept_size);
   m.def("exp", &map<&Kernels::exp>);

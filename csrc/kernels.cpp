@@ -1,6 +1,7 @@
 // The engine for one instruction set: this file is compiled once for each, with ELMAN_ISA its name
 // and the compiler's flags to match, and makes one table.
 #include "backward.h"
+#include "single_step.h"
 
 namespace elman::ELMAN_ISA {
 
@@ -59,49 +60,10 @@ void backward(const Forward& q, const Backward& g, int num_threads) {
   });
 }
 
-long packed_size(const Sizes& s) {
-  long size = 0;
-  with_cell(s.cell, [&](auto cell) { size = Packed<decltype(cell)>::size(s); });
-  return size;
-}
-
-void pack(const Sizes& s, const Weights& weights, float* block) {
-  with_cell(s.cell, [&](auto cell) { Packed<decltype(cell)>(s, block).fill(s, weights); });
-}
-
-void step(const Sizes& s, const float* block, const float* x, const float* h, const float* c,
+void step(const Sizes& s, const Weights& weights, const float* x, const float* h, const float* c,
           float* h_new, float* c_new) {
   with_cell(s.cell, [&](auto cell) {
-    using C = decltype(cell);
-    constexpr long rows_at_once = 24;
-    const Packed<C> packed(s, const_cast<float*>(block));
-    const long gate_row = Panels<C>::count(s.H) * Panels<C>::width;
-    const bool halves = C::reset_before || s.P != s.H;
-    const Scratch memory(halves ? rows_at_once * (gate_row + s.H) : 0);
-    const Step<C> step(s, packed, rows_at_once);
-    const Part part = Sharing::rows<C>(s, 0, s.B);
-    Row rows[rows_at_once];
-    for (long first = 0; first < s.B; first += rows_at_once) {
-      const long n = lesser(rows_at_once, s.B - first);
-      for (long i = 0; i < n; ++i) {
-        const long b = first + i;
-        Row row{};
-        row.x = x + b * s.I;
-        row.h = row.h_old = h + b * s.P;
-        row.y = h_new + b * s.P;
-        if constexpr (C::has_c) {
-          row.c_old = c + b * s.H;
-          row.c = c_new + b * s.H;
-        }
-        if (halves) {
-          row.inner = memory.data() + rows_at_once * gate_row + i * s.H;
-          if (C::reset_before) row.gates = memory.data() + i * Panels<C>::width;
-        }
-        rows[i] = row;
-      }
-      step.first_half(rows, n, part, {});
-      if (halves) step.second_half(rows, n, part);
-    }
+    single_step<decltype(cell)>(s, weights, x, h, c, h_new, c_new);
   });
 }
 
@@ -124,8 +86,8 @@ Vec sigmoid_of(Vec x) { return sigmoid(x); }
 
 extern const Kernels kernels;
 const Kernels kernels = {
-    ELMAN_STRING(ELMAN_ISA), kept_size, forward, backward,        packed_size,
-    pack,                    step,      map<exp_of>, map<tanh_of>, map<sigmoid_of>,
+    ELMAN_STRING(ELMAN_ISA), kept_size,    forward,      backward,
+    step,                    map<exp_of>, map<tanh_of>, map<sigmoid_of>,
 };
 
 }  // namespace elman::ELMAN_ISA

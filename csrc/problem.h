@@ -66,10 +66,8 @@ struct Kernels {
   long (*kept_size)(const Forward&, long num_real_steps);
   void (*forward)(const Forward&, int num_threads);
   void (*backward)(const Forward&, const Backward&, int num_threads);
-  // A step at a time on weights packed before: how many floats that takes, packing, stepping.
-  long (*packed_size)(const Sizes&);
-  void (*pack)(const Sizes&, const Weights&, float* packed);
-  void (*step)(const Sizes&, const float* packed, const float* x, const float* h, const float* c,
+  // One step of one row, on the weights as they are; h_new may be h, and c_new may be c.
+  void (*step)(const Sizes&, const Weights&, const float* x, const float* h, const float* c,
                float* h_new, float* c_new);
   void (*exp)(const float*, float*, long);
   void (*tanh)(const float*, float*, long);

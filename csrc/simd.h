@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -79,5 +80,21 @@ ELMAN_INLINE Vec choose(IntVec where, Vec a, Vec b) {
 ELMAN_INLINE Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
 ELMAN_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 ELMAN_INLINE Vec magnitude(Vec v) { return from_bits(bits(v) & 0x7fffffff); }
+
+template <int... Lane>
+ELMAN_INLINE Vec add_neighbours(Vec a, Vec b, std::integer_sequence<int, Lane...>) {
+  return __builtin_shufflevector(a, b, (2 * Lane)...) +
+         __builtin_shufflevector(a, b, (2 * Lane + 1)...);
+}
+
+// One vector with the sum of each of as many: neighbours added until one a vector is left.
+ELMAN_INLINE Vec sum_each(Vec (&v)[lanes]) {
+#pragma GCC unroll 4
+  for (int n = lanes; n > 1; n /= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < n / 2; ++i) v[i] = add_neighbours(v[2 * i], v[2 * i + 1], std::make_integer_sequence<int, lanes>{});
+  }
+  return v[0];
+}
 
 }  // namespace elman::ELMAN_ISA

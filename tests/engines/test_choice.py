@@ -37,11 +37,11 @@ def run(cell, x=None, **options):
 @pytest.mark.parametrize(
     ("cell", "name"),
     [
-        (RNNCell(3, 2), "aten"),
-        (GRUCell(3, 2), "aten"),
-        (LSTMCell(3, 2), "aten"),
-        (Renamed(3, 2), "aten"),
-        (GRUCell(3, 2, reset_after=False), "reference"),
+        (RNNCell(3, 2), "native"),
+        (GRUCell(3, 2), "native"),
+        (LSTMCell(3, 2), "native"),
+        (Renamed(3, 2), "native"),
+        (GRUCell(3, 2, reset_after=False), "native"),
         (Own(2, 2), "reference"),
         (Doubling(3, 2), "reference"),
     ],
@@ -52,7 +52,7 @@ def test_the_fastest_that_can_is_chosen_and_recorded(cell, name):
             run(cell)
         assert names == {name}
         run(RNNCell(1, 1))
-    assert outer == {name, "aten"}
+    assert outer == {name, "native"}
     run(cell)
     assert names == {name}
 

@@ -11,10 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-import torch
-from torch import Tensor
+from torch import Tensor, is_grad_enabled
+from torch._C import (
+    _are_functorch_transforms_active,
+    _is_any_autocast_enabled,
+    _len_torch_dispatch_stack,
+)
+from torch.compiler import is_compiling
 from torch.utils.checkpoint import checkpoint
 
 from elman.cells import Cell, GatedCell, State
@@ -30,6 +35,7 @@ __all__ = [
     "choose",
     "engine",
     "record",
+    "steps_natively",
     "unroll",
 ]
 
@@ -55,8 +61,17 @@ class Engine(Protocol):
 # Fastest first; the last one runs everything.
 ENGINES: dict[str, Engine] = {"native": native, "aten": aten, "reference": reference}
 
-_forced: ContextVar[str | None] = ContextVar("forced engine", default=None)
-_records: ContextVar[tuple[set[str], ...]] = ContextVar("records of engines", default=())
+
+
+class Context(NamedTuple):
+    """What the `with` blocks around a call ask: the engine forced, and the records to write."""
+
+    forced: str | None = None
+    records: tuple[set[str], ...] = ()
+
+
+_plain = Context()
+_context: ContextVar[Context] = ContextVar("engines", default=_plain)
 
 
 def unroll(
@@ -109,7 +124,7 @@ def unroll(
     name = choose(cell, x_TBI, how, engine=engine)
     _note(name)
     module = ENGINES[name]
-    if recompute and not module.RECOMPUTES and torch.is_grad_enabled():
+    if recompute and not module.RECOMPUTES and is_grad_enabled():
         return checkpoint(module.unroll, cell, x_TBI, state, how, use_reentrant=False)
     return module.unroll(cell, x_TBI, state, how)
 
@@ -127,8 +142,24 @@ def choose(cell: Cell, x_TBI: Tensor, how: How | None = None, *, engine: str | N
     raise AssertionError("the reference engine runs everything")
 
 
+def steps_natively() -> bool:
+    """Whether a layer's step may go straight to the native kernel, past this door.
+
+    It may unless something here wants to know of it (gradients, a forced engine, a record, a
+    compiler or another of torch's modes).
+    """
+    return not (
+        is_compiling()
+        or is_grad_enabled()
+        or _context.get() is not _plain
+        or _is_any_autocast_enabled()
+        or _len_torch_dispatch_stack()
+        or _are_functorch_transforms_active()
+    )
+
+
 def _asked() -> str | None:
-    return _forced.get()
+    return _context.get().forced
 
 
 # torch.compile cannot trace a context variable: it calls this once, while it traces. So the engine
@@ -137,9 +168,9 @@ _asked._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAcc
 
 
 def _note(name: str) -> None:
-    if torch.compiler.is_compiling():
+    if is_compiling():
         return
-    for names in _records.get():
+    for names in _context.get().records:
         names.add(name)
 
 
@@ -154,22 +185,23 @@ def engine(name: str) -> Iterator[None]:
     reason = ENGINES[_known(name)].unavailable()
     if reason is not None:
         raise InputError(f"engine {name!r} cannot run here: {reason}")
-    token = _forced.set(name)
+    token = _context.set(_context.get()._replace(forced=name))
     try:
         yield
     finally:
-        _forced.reset(token)
+        _context.reset(token)
 
 
 @contextmanager
 def record() -> Iterator[set[str]]:
     """Collect the names of the engines that run inside the `with` block."""
     names: set[str] = set()
-    token = _records.set((*_records.get(), names))
+    context = _context.get()
+    token = _context.set(context._replace(records=(*context.records, names)))
     try:
         yield names
     finally:
-        _records.reset(token)
+        _context.reset(token)
 
 
 def available_engines() -> dict[str, str | None]:

@@ -7,6 +7,7 @@ Shapes: T time, B batch, I input features, H hidden units, P features of h (H, o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -43,6 +44,12 @@ def _reason_unavailable() -> str | None:
 
 
 _unavailable = _reason_unavailable()
+# step(kind, names, parameters, x, state, fresh): one step of a stack of layers, without gradients
+# and without allocating anything; whether it did. Nothing is done unless all is float32, dense and
+# of the right shape. `names` has, for each layer, those of weight_ih, weight_hh, bias_ih, bias_hh
+# and weight_hr in the module's dictionary `parameters`, None for one it does not have; the new
+# state goes to `fresh`, which may be `state`. Python in between would take as long as the step.
+step: Callable[..., bool] = (lambda *_: False) if _native is None else _native.step
 
 
 def unavailable() -> str | None:
@@ -57,7 +64,7 @@ def isa() -> str:
 
 def refuses(cell: Cell, x_TBI: Tensor, how: How) -> str | None:
     """Return why the kernels cannot compute this call, or None if they can."""
-    if _kind(cell) is None or not isinstance(cell, GatedCell):
+    if kind(cell) is None or not isinstance(cell, GatedCell):
         return f"{type(cell).__name__} has a step of its own, for which there is no kernel"
     if x_TBI.dtype != torch.float32 or cell.weight_ih.dtype != torch.float32:
         return f"it computes in float32; input is {x_TBI.dtype}, parameters {cell.weight_ih.dtype}"
@@ -91,7 +98,7 @@ def unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, St
     keep = torch.is_grad_enabled() and any(
         tensor is not None and tensor.requires_grad for tensor in tensors[:NUM_DIFFERENTIABLE]
     )
-    call = (*tensors, _kind(cell), how.reverse, how.recompute, keep)
+    call = (*tensors, kind(cell), how.reverse, how.recompute, keep)
     if _is_traced(x_TBI):
         y_TBP, h_last, c_last, _ = torch.ops.elman.unroll(*call)
     else:
@@ -111,7 +118,7 @@ def _is_traced(x_TBI: Tensor) -> bool:
     )
 
 
-def _kind(cell: Any) -> int | None:
+def kind(cell: Any) -> int | None:
     """Return the number of the recurrence that `cell.step` computes, or None."""
     step = vars(cell).get("step", type(cell).step)
     if step is LSTMCell.step:
@@ -199,8 +206,13 @@ def _differentiate(ctx: Any, d_y, d_h, d_c, d_kept) -> tuple[Tensor | None, ...]
 
 
 class _Unroll(torch.autograd.Function):
-    forward = staticmethod(_unroll)
-    setup_context = staticmethod(_save)
+    # Not with setup_context of its own: torch would look up forward's signature at every call.
+    @staticmethod
+    def forward(ctx: Any, *call: Any) -> tuple[Tensor | None, ...]:
+        output = _unroll(*call)
+        _save(ctx, call, output)
+        return output
+
     backward = staticmethod(_differentiate)
 
 

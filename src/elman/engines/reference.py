@@ -29,7 +29,7 @@ def refuses(cell: Cell, x_TBI: Tensor, how: How) -> str | None:
 
 def unroll(cell: Cell, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, State]:
     """Run the cell over time; see `elman.engines.unroll`."""
-    num_steps = len(x_TBI)
+    num_steps = x_TBI.shape[0]
     inside_TB1 = None
     if how.lengths is not None:
         steps_T1 = torch.arange(num_steps, device=x_TBI.device).unsqueeze(1)
@@ -72,7 +72,7 @@ def _step(cell: Cell, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
         case (Tensor() as output_BH, tuple() as new_state) if all(
             isinstance(part, Tensor) for part in new_state
         ):
-            batch = len(x_BI)
+            batch = x_BI.shape[0]
             got = [tuple(part.shape) for part in (output_BH, *new_state)]
             expected = [(batch, size) for size in (cell.output_size, *cell.state_sizes)]
             if got == expected:

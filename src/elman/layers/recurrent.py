@@ -23,6 +23,8 @@ class Recurrent(Stack):
             of both are put side by side.
         batch_first: whether batches are (B, T, I) rather than (T, B, I).
         dropout: probability that an output between layers is zeroed in training.
+        recompute: whether training keeps only the states of each step and computes the rest again
+            in the backward pass: less memory, more time, the same numbers.
 
     Raises:
         InputError: if `cell` is not a `Cell`, or an option is out of range.
@@ -35,12 +37,13 @@ class Recurrent(Stack):
         bidirectional: bool = False,
         batch_first: bool = False,
         dropout: float = 0.0,
+        recompute: bool = False,
     ) -> None:
         if not isinstance(cell, Cell):
             name = cell.__name__ if isinstance(cell, type) else type(cell).__name__
             hint = f"; make one first, as in {name}(8, 64)" if isinstance(cell, type) else ""
             raise InputError(f"cell: expected an elman.Cell, got {cell!r}{hint}")
-        super().__init__(num_layers, batch_first, dropout, bidirectional)
+        super().__init__(num_layers, batch_first, dropout, bidirectional, recompute)
         cells = [cell]
         for index in range(1, num_layers * self.num_directions):
             first = index < self.num_directions
@@ -55,5 +58,6 @@ class Recurrent(Stack):
             "bidirectional": (self.bidirectional, False),
             "batch_first": (self.batch_first, False),
             "dropout": (self.dropout, 0.0),
+            "recompute": (self.recompute, False),
         }
         return ", ".join(f"{k}={value}" for k, (value, usual) in options.items() if value != usual)

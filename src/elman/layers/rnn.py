@@ -8,11 +8,14 @@ move to a device, `functional_call`, a parametrization) is what they compute wit
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from elman.cells import GatedCell, GRUCell, LSTMCell, RNNCell
+from elman import engines
+from elman.cells import GatedCell, GRUCell, LSTMCell, RNNCell, State
+from elman.engines import native
 from elman.layers.stack import Stack
 
 
@@ -32,6 +35,7 @@ class DropIn(Stack):
         self.hidden_size = hidden_size
         self.bias = bias
         self.proj_size = proj_size
+        self._stepped: tuple[Tensor, Tensor] | None = None  # an in-place step's h, and its y
         # A plain dictionary: these cells are no submodules, and keep no parameters.
         self._hollow_cells: dict[str, GatedCell] = {}
         for layer in range(self.num_layers):
@@ -43,6 +47,40 @@ class DropIn(Stack):
                 cell._parameters = dict.fromkeys(cell._parameters)
                 self._hollow_cells[suffix] = cell
             input_size = (proj_size or hidden_size) * self.num_directions
+        self._step_kind = native.kind(next(iter(self._hollow_cells.values())))
+        weights = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+        has = cell.weight_names
+        self._step_names = tuple(
+            tuple(f"{name}_l{layer}" if name in has else None for name in weights)
+            for layer in range(self.num_layers)
+            if not self.bidirectional
+        )
+
+    def step(
+        self, x: Tensor, state: Tensor | State | None = None, *, inplace: bool = False
+    ) -> tuple[Tensor, Tensor | State]:
+        """Read one time step of a stream; see `Stack.step`."""
+        # A step takes about as long as a few lines of Python: straight to the kernel where all
+        # is plain, in the general way, which also says what is wrong, everywhere else.
+        if (
+            state is not None
+            and engines.steps_natively()
+            and not (self.dropout and self.training)
+        ):
+            fresh = state if inplace else _like(state)
+            if native.step(self._step_kind, self._step_names, self._parameters, x, state, fresh):
+                h = fresh[0] if type(fresh) is tuple else fresh
+                if not inplace:
+                    return h[-1], fresh
+                last = self._stepped
+                if last is None or last[0] is not h:
+                    self.__dict__["_stepped"] = last = (h, h[-1])
+                return last[1], fresh
+        return super().step(x, state, inplace=inplace)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles hold: not the last stream's state."""
+        return {**self.__dict__, "_stepped": None}
 
     @property
     def cells(self) -> list[GatedCell]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -51,6 +89,9 @@ class DropIn(Stack):
             cell.bind({name: getattr(self, name + suffix) for name in cell.weight_names})
             for suffix, cell in self._hollow_cells.items()
         ]
+
+    def _a_parameter(self) -> Tensor:
+        return self.weight_ih_l0
 
     @property
     def all_weights(self) -> list[list[Tensor]]:
@@ -74,6 +115,7 @@ class DropIn(Stack):
             "batch_first": (self.batch_first, False),
             "dropout": (self.dropout, 0.0),
             "bidirectional": (self.bidirectional, False),
+            "recompute": (self.recompute, False),
         }
         changed = [f", {k}={value}" for k, (value, usual) in options.items() if value != usual]
         return f"{self.input_size}, {self.hidden_size}" + "".join(changed)
@@ -96,6 +138,8 @@ class RNN(DropIn):
         bidirectional: whether a second cell a layer reads the sequence from its end.
         device: where the parameters are made.
         dtype: the parameters' floating-point type.
+        recompute: whether training keeps only the states of each step and computes the gates
+            again in the backward pass: less memory, more time, the same numbers.
 
     Raises:
         InputError: if an option is out of range.
@@ -113,8 +157,10 @@ class RNN(DropIn):
         bidirectional: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        recompute: bool = False,
     ) -> None:
-        super().__init__(num_layers, batch_first, dropout, bidirectional)
+        super().__init__(num_layers, batch_first, dropout, bidirectional, recompute)
         self.nonlinearity = nonlinearity
         self._adopt(
             lambda size: RNNCell(size, hidden_size, nonlinearity, bias, device, dtype),
@@ -142,6 +188,8 @@ class GRU(DropIn):
         dtype: the parameters' floating-point type.
         reset_after: True for torch's and cuDNN's convention; False for the paper's, in which the
             reset gate acts before the matrix product.
+        recompute: whether training keeps only the states of each step and computes the gates
+            again in the backward pass: less memory, more time, the same numbers.
 
     Raises:
         InputError: if an option is out of range.
@@ -160,8 +208,9 @@ class GRU(DropIn):
         dtype: torch.dtype | None = None,
         *,
         reset_after: bool = True,
+        recompute: bool = False,
     ) -> None:
-        super().__init__(num_layers, batch_first, dropout, bidirectional)
+        super().__init__(num_layers, batch_first, dropout, bidirectional, recompute)
         self.reset_after = reset_after
         self._adopt(
             lambda size: GRUCell(size, hidden_size, bias, reset_after, device, dtype),
@@ -192,6 +241,8 @@ class LSTM(DropIn):
         proj_size: if not 0, the width that h is projected to; below `hidden_size`.
         device: where the parameters are made.
         dtype: the parameters' floating-point type.
+        recompute: whether training keeps only the states of each step and computes the gates
+            again in the backward pass: less memory, more time, the same numbers.
 
     Raises:
         InputError: if an option is out of range.
@@ -209,8 +260,10 @@ class LSTM(DropIn):
         proj_size: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        recompute: bool = False,
     ) -> None:
-        super().__init__(num_layers, batch_first, dropout, bidirectional)
+        super().__init__(num_layers, batch_first, dropout, bidirectional, recompute)
         self._adopt(
             lambda size: LSTMCell(size, hidden_size, bias, proj_size, device, dtype),
             input_size,
@@ -218,3 +271,9 @@ class LSTM(DropIn):
             bias,
             proj_size,
         )
+
+
+def _like(state: Tensor | State) -> Tensor | State:
+    if isinstance(state, Tensor):
+        return torch.empty(state.shape)
+    return tuple(torch.empty(part.shape) for part in state)

@@ -36,12 +36,22 @@ class Stack(nn.Module):
     cells: Any  # Sequence[Cell], or nn.ModuleList
 
     def __init__(
-        self, num_layers: int, batch_first: bool, dropout: float, bidirectional: bool
+        self,
+        num_layers: int,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        recompute: bool,
     ) -> None:
         super().__init__()
         if not isinstance(num_layers, int) or num_layers < 1:
             raise InputError(f"num_layers: expected a positive integer, got {num_layers!r}")
-        for name, flag in (("batch_first", batch_first), ("bidirectional", bidirectional)):
+        flags = {
+            "batch_first": batch_first,
+            "bidirectional": bidirectional,
+            "recompute": recompute,
+        }
+        for name, flag in flags.items():
             if not isinstance(flag, bool):
                 raise InputError(f"{name}: expected True or False, got {flag!r}")
         probability = isinstance(dropout, numbers.Real) and not isinstance(dropout, bool)
@@ -57,6 +67,7 @@ class Stack(nn.Module):
         self.batch_first = batch_first
         self.dropout = float(dropout)
         self.bidirectional = bidirectional
+        self.recompute = recompute
 
     @property
     def num_directions(self) -> int:
@@ -105,7 +116,9 @@ class Stack(nn.Module):
         y_TBH, state = self._run(x_TBI, self._parts(hx, batch), checked)
         return y_TBH.transpose(0, 1) if self.batch_first else y_TBH, _joined(state)
 
-    def step(self, x: Tensor, state: Tensor | State | None = None) -> tuple[Tensor, Tensor | State]:
+    def step(
+        self, x: Tensor, state: Tensor | State | None = None, *, inplace: bool = False
+    ) -> tuple[Tensor, Tensor | State]:
         """Read one time step of a stream.
 
         Step by step, with the state passed on, it gives what `forward` gives on the whole.
@@ -113,12 +126,16 @@ class Stack(nn.Module):
         Args:
             x: one step's input (B, I), or (I,) for one stream.
             state: what the step before returned, shaped as `hx` of `forward`; None at the start.
+            inplace: write the new state over the old one, and return that; the output is then
+                overwritten by the next such step, too. Nothing is allocated. Without gradients
+                only.
 
         Returns:
             The output (B, H), or (H,), and the state after this step.
 
         Raises:
-            InputError: if the layer is bidirectional, or a shape or dtype does not fit.
+            InputError: if the layer is bidirectional, a shape or dtype does not fit, or `inplace`
+                is asked for where gradients are recorded.
         """
         if self.bidirectional:
             raise InputError(
@@ -129,9 +146,20 @@ class Stack(nn.Module):
             raise InputError(f"x: expected shape (B, I) or (I,), got {tuple(x.shape)}")
         if x.dim() == 1:
             y_TBH, new = self._run(x[None, None], self._parts(state, None), None)
-            return y_TBH[0, 0], _joined(tuple(part.squeeze(1) for part in new))
-        y_TBH, new = self._run(x[None], self._parts(state, len(x)), None)
-        return y_TBH[0], _joined(new)
+            y, new = y_TBH[0, 0], _joined(tuple(part.squeeze(1) for part in new))
+        else:
+            y_TBH, new = self._run(x[None], self._parts(state, x.shape[0]), None)
+            y, new = y_TBH[0], _joined(new)
+        if not inplace or state is None:
+            return y, new
+        if y.requires_grad:
+            raise InputError(
+                "step: inplace=True would overwrite what the backward pass needs; step inside "
+                "torch.no_grad() or without inplace"
+            )
+        for old, part in zip(_tensors(state), _tensors(new), strict=True):
+            old.copy_(part)
+        return y, state
 
     def _forward_packed(
         self, packed: PackedSequence, hx: Tensor | State | None, lengths: Lengths | None
@@ -166,14 +194,25 @@ class Stack(nn.Module):
                 else:
                     start = tuple(part[index] for part in state)
                 y_TBH, final = engines.unroll(
-                    cell, x_TBI, start, lengths=lengths, reverse=direction == 1
+                    cell,
+                    x_TBI,
+                    start,
+                    lengths=lengths,
+                    reverse=direction == 1,
+                    recompute=self.recompute,
                 )
                 outputs.append(y_TBH)
                 finals.append(final)
             x_TBI = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
             if self.dropout and layer < self.num_layers - 1:
                 x_TBI = F.dropout(x_TBI, self.dropout, self.training)
+        if len(finals) == 1:
+            return x_TBI, tuple(part.unsqueeze(0) for part in finals[0])
         return x_TBI, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+
+    def _a_parameter(self) -> Tensor | None:
+        """Return one parameter, whose device and dtype are all the others', or None."""
+        return next(self.parameters(), None)
 
     def _parts(self, hx: Tensor | State | None, batch: int | None) -> State | None:
         """Return the given state as a tuple of (L·D, B, S), checked; `batch` None: unbatched."""
@@ -204,9 +243,9 @@ class Stack(nn.Module):
                 f"input: expected {cell.input_size} features (input_size) in the last dimension, "
                 f"got {x_TBI.shape[-1]}"
             )
-        if len(x_TBI) == 0:
+        if x_TBI.shape[0] == 0:
             raise InputError("input: expected at least one time step, got none")
-        like = next(self.parameters(), None)
+        like = self._a_parameter()
         if like is None:
             return
         if like.device != x_TBI.device:
@@ -219,6 +258,10 @@ class Stack(nn.Module):
                 f"input: it is {x_TBI.dtype}, the layer's parameters are {like.dtype}; convert "
                 f"one of them, as in x.to({like.dtype})"
             )
+
+
+def _tensors(state: Tensor | State) -> State:
+    return (state,) if isinstance(state, Tensor) else tuple(state)
 
 
 def _joined(state: State) -> Tensor | State:
