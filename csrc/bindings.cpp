@@ -6,7 +6,10 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 
@@ -72,23 +75,52 @@ bool is_float(const DLTensor& tensor) {
          tensor.dtype == nb::dtype<float>();
 }
 
-float* floats(nb::handle object) {
+// Whether the numbers lie one after another, without gaps.
+bool is_dense(const DLTensor& tensor) {
+  std::int64_t size = 1;
+  for (int axis = tensor.ndim - 1; axis >= 0; --axis) {
+    if (tensor.shape[axis] != 1 && tensor.strides[axis] != size) return false;
+    size *= tensor.shape[axis];
+  }
+  return true;
+}
+
+using Shape = std::initializer_list<std::int64_t>;
+
+// Python has made these right; what is not so, through another way to the operators, ends here
+// rather than in memory that is not its own.
+void expect(bool holds, const char* name, const DLTensor& tensor, const Shape& shape) {
+  const auto written = [](const std::int64_t* from, std::size_t count) {
+    std::string text = "(";
+    for (std::size_t i = 0; i < count; ++i) text += (i > 0 ? ", " : "") + std::to_string(from[i]);
+    return text + ")";
+  };
+  if (holds) return;
+  throw std::runtime_error(
+      std::string(name) + ": expected a dense float32 tensor on the CPU of shape " +
+      written(shape.begin(), shape.size()) + ", got shape " +
+      written(tensor.shape, static_cast<std::size_t>(tensor.ndim)) +
+      (is_float(tensor) ? "" : " of another type or device"));
+}
+
+bool has_shape(const DLTensor& tensor, const Shape& shape) {
+  return tensor.ndim == static_cast<int>(shape.size()) &&
+         std::equal(shape.begin(), shape.end(), tensor.shape);
+}
+
+float* floats(nb::handle object, const char* name, const Shape& shape) {
   if (object.is_none()) return nullptr;
   const DLTensor tensor = view(object);
-  if (!is_float(tensor)) throw nb::type_error("expected float32 on the CPU");
+  expect(is_float(tensor) && is_dense(tensor) && has_shape(tensor, shape), name, tensor, shape);
   return data<float>(tensor);
 }
 
-Sequence sequence(nb::handle object) {
+Sequence sequence(nb::handle object, const char* name, const Shape& shape) {
   if (object.is_none()) return {};
   const DLTensor tensor = view(object);
-  if (!is_float(tensor)) throw nb::type_error("expected float32 on the CPU");
-  if (tensor.ndim != 3) throw nb::value_error("expected three axes: time, batch, features");
+  const bool rows = has_shape(tensor, shape) && (tensor.strides[2] == 1 || tensor.shape[2] == 1);
+  expect(is_float(tensor) && rows, name, tensor, shape);
   return {data<float>(tensor), tensor.strides[0], tensor.strides[1]};
-}
-
-Weights weights(nb::handle list) {
-  return {floats(list[0]), floats(list[1]), floats(list[2]), floats(list[3]), floats(list[4])};
 }
 
 // --- which instruction set ---
@@ -136,27 +168,56 @@ long gates_of(CellKind kind) {
   return 4;
 }
 
+Weights weights(nb::handle list, const Sizes& s) {
+  const std::int64_t rows = gates_of(s.cell) * s.H;
+  return {floats(list[0], "weight_ih", {rows, s.I}), floats(list[1], "weight_hh", {rows, s.P}),
+          floats(list[2], "bias_ih", {rows}), floats(list[3], "bias_hh", {rows}),
+          floats(list[4], "weight_hr", {s.P, s.H})};
+}
+
 // What both passes read. `parts`: x, y, lengths, h0, c0, mask, zone_h, zone_c, kept, weights.
 Forward describe(int cell, bool reverse, bool recompute, nb::handle parts) {
   Forward q;
-  const DLTensor x = view(parts[0]), y = view(parts[1]);
-  q.x = sequence(parts[0]);
-  q.y = sequence(parts[1]);
+  const DLTensor x = view(parts[0]), h = view(parts[3]), hh = view(parts[9][1]);
+  if (x.ndim != 3 || h.ndim != 2 || hh.ndim != 2) {
+    throw std::runtime_error("x, h, weight_hh: expected 3, 2 and 2 axes, got " +
+                             std::to_string(x.ndim) + ", " + std::to_string(h.ndim) + " and " +
+                             std::to_string(hh.ndim));
+  }
+  const auto kind = static_cast<CellKind>(cell);
+  q.sizes = {kind,       x.shape[0],  x.shape[1],
+             x.shape[2], hh.shape[0] / gates_of(kind), h.shape[1]};
+  const auto [unused, T, B, I, H, P] = q.sizes;
+  if (P != H && parts[9][4].is_none()) {
+    throw std::runtime_error("h: expected " + std::to_string(H) + " features, got " +
+                             std::to_string(P));
+  }
+  q.x = sequence(parts[0], "x", {T, B, I});
+  q.y = sequence(parts[1], "y", {T, B, P});
   const nb::handle lengths = parts[2];
-  if (!lengths.is_none()) q.lengths = data<long>(view(lengths));
-  q.h0 = floats(parts[3]);
-  q.c0 = floats(parts[4]);
-  q.mask = floats(parts[5]);
-  q.zone_h = floats(parts[6]);
-  q.zone_c = floats(parts[7]);
-  q.kept = floats(parts[8]);
-  const nb::handle list = parts[9];
-  q.weights = weights(list);
+  if (!lengths.is_none()) {
+    const DLTensor tensor = view(lengths);
+    if (tensor.dtype != nb::dtype<std::int64_t>() || !has_shape(tensor, {B}) || !is_dense(tensor) ||
+        tensor.device.device_type != nb::device::cpu::value) {
+      throw std::runtime_error("lengths: expected " + std::to_string(B) + " of int64 on the CPU");
+    }
+    q.lengths = data<long>(tensor);
+    for (long b = 0; b < B; ++b) {
+      if (q.lengths[b] < 0 || q.lengths[b] > T) {
+        throw std::runtime_error("lengths[" + std::to_string(b) + "]: expected 0 to " +
+                                 std::to_string(T) + ", got " + std::to_string(q.lengths[b]));
+      }
+    }
+  }
+  q.h0 = floats(parts[3], "h", {B, P});
+  q.c0 = floats(parts[4], "c", {B, H});
+  q.mask = floats(parts[5], "recurrent_mask", {B, P});
+  q.zone_h = floats(parts[6], "zoneout (h)", {T, B, P});
+  q.zone_c = floats(parts[7], "zoneout (c)", {T, B, H});
+  if (!parts[8].is_none()) q.kept = data<float>(view(parts[8]));
+  q.weights = weights(parts[9], q.sizes);
   q.reverse = reverse;
   q.recompute = recompute;
-  const DLTensor hh = view(list[1]);
-  const auto kind = static_cast<CellKind>(cell);
-  q.sizes = {kind, x.shape[0], x.shape[1], x.shape[2], hh.shape[0] / gates_of(kind), y.shape[2]};
   return q;
 }
 
@@ -164,8 +225,8 @@ void forward(int cell, bool reverse, bool recompute, int threads, nb::handle par
              nb::handle h_last, nb::handle c_last) {
   const Kernels& kernels = engine();
   Forward q = describe(cell, reverse, recompute, parts);
-  q.h_last = floats(h_last);
-  q.c_last = floats(c_last);
+  q.h_last = floats(h_last, "h_last", {q.sizes.B, q.sizes.P});
+  q.c_last = floats(c_last, "c_last", {q.sizes.B, q.sizes.H});
   nb::gil_scoped_release release;
   kernels.forward(q, threads);
 }
@@ -175,14 +236,15 @@ void backward(int cell, bool reverse, bool recompute, int threads, nb::handle pa
               nb::handle gradients) {
   const Kernels& kernels = engine();
   const Forward q = describe(cell, reverse, recompute, parts);
+  const auto [unused, T, B, I, H, P] = q.sizes;
   Backward g;
-  g.d_y = sequence(gradients[0]);
-  g.d_h_last = floats(gradients[1]);
-  g.d_c_last = floats(gradients[2]);
-  g.d_x = sequence(gradients[3]);
-  g.d_h0 = floats(gradients[4]);
-  g.d_c0 = floats(gradients[5]);
-  g.d_weights = weights(gradients[6]);
+  g.d_y = sequence(gradients[0], "the gradient of y", {T, B, P});
+  g.d_h_last = floats(gradients[1], "the gradient of h", {B, P});
+  g.d_c_last = floats(gradients[2], "the gradient of c", {B, H});
+  g.d_x = sequence(gradients[3], "d_x", {T, B, I});
+  g.d_h0 = floats(gradients[4], "d_h", {B, P});
+  g.d_c0 = floats(gradients[5], "d_c", {B, H});
+  g.d_weights = weights(gradients[6], q.sizes);
   nb::gil_scoped_release release;
   kernels.backward(q, g, threads);
 }
@@ -191,10 +253,10 @@ void backward(int cell, bool reverse, bool recompute, int threads, nb::handle pa
 //
 // names: for each layer those of its five weights, None for one it does not have. x: (B, I).
 // state and fresh: one tensor (L, B, features) or a pair of them; new states go to `fresh`, which
-// may be `state`. Returns false, with nothing done, where anything is not as it must be: the
+// may be `state`, and the last layer's h also to `y`, unless that is None. Returns false, with nothing done, where anything is not as it must be: the
 // general way then says what.
 bool step(int cell, nb::tuple names, nb::dict parameters, nb::handle x, nb::handle state,
-          nb::handle fresh) {
+          nb::handle fresh, nb::handle y) {
   if (exchange == nullptr || kernels == nullptr) return false;
   const auto kind = static_cast<CellKind>(cell);
   const bool has_c = kind == CellKind::lstm;
@@ -203,13 +265,7 @@ bool step(int cell, nb::tuple names, nb::dict parameters, nb::handle x, nb::hand
       PyErr_Clear();
       return false;
     }
-    if (!is_float(tensor)) return false;
-    std::int64_t dense = 1;
-    for (int axis = tensor.ndim - 1; axis >= 0; --axis) {
-      if (tensor.shape[axis] != 1 && tensor.strides[axis] != dense) return false;
-      dense *= tensor.shape[axis];
-    }
-    return true;
+    return is_float(tensor) && is_dense(tensor);
   };
   const auto part = [&](nb::handle whole, int i) {
     if (!has_c) return i == 0 ? whole.ptr() : nullptr;
@@ -238,6 +294,16 @@ bool step(int cell, nb::tuple names, nb::dict parameters, nb::handle x, nb::hand
     }
   }
 
+  DLTensor output{};
+  if (!y.is_none() && (!read(y.ptr(), output) || output.ndim != input.ndim ||
+                       output.shape[input.ndim - 1] != old_state[0].shape[input.ndim] ||
+                       (input.ndim == 2 && output.shape[0] != B))) {
+    return false;
+  }
+
+  // Of one memory for h and c, the general way says that it cannot be overwritten.
+  if (has_c && new_state[0].data == new_state[1].data) return false;
+
   Sizes s;
   s.cell = kind;
   s.P = old_state[0].shape[input.ndim];
@@ -248,10 +314,10 @@ bool step(int cell, nb::tuple names, nb::dict parameters, nb::handle x, nb::hand
   if (num_layers > most_layers) return false;
   const long rows = gates_of(kind) * s.H;
   for (long layer = 0; layer < num_layers; ++layer) {
-    struct Shape {
+    struct Size {
       long rows, columns;  // no columns: a vector
     };
-    const Shape shapes[] = {{rows, layer == 0 ? s.I : s.P}, {rows, s.P}, {rows, 0}, {rows, 0},
+    const Size shapes[] = {{rows, layer == 0 ? s.I : s.P}, {rows, s.P}, {rows, 0}, {rows, 0},
                             {s.P, s.H}};
     float** places[] = {&layers[layer].ih, &layers[layer].hh, &layers[layer].bias_ih,
                         &layers[layer].bias_hh, &layers[layer].hr};
@@ -281,6 +347,9 @@ bool step(int cell, nb::tuple names, nb::dict parameters, nb::handle x, nb::hand
     }
     from = h_new;
     s.I = s.P;
+  }
+  if (!y.is_none()) {
+    std::memcpy(data<float>(output), from, sizeof(float) * static_cast<std::size_t>(B * s.P));
   }
   return true;
 }
@@ -362,7 +431,8 @@ NB_MODULE(_native, m) {
   m.def("forward", &forward, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg().none());
   m.def("backward", &backward);
-  m.def("step", &step);
+  m.def("step", &step, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
+        nb::arg().none());
   m.def("borrow", &borrow);
   m.def("kept_size", &kept_size);
   m.def("exp", &map<&Kernels::exp>);

@@ -153,7 +153,7 @@ class Step {
         if constexpr (Cell::has_c) c_old = load(row.c_old + unit, count);
         const Vec h = Cell::forward(s, h_old, c_old, c);
         if constexpr (Cell::has_c) {
-          if (row.zone_c != nullptr) c = fma(load(row.zone_c + unit, count), c_old - c, c);
+          if (row.zone_c != nullptr) c = mix(load(row.zone_c + unit, count), c_old, c);
           if (row.c != nullptr) store(row.c + unit, c, count);
         }
         if (Cell::has_c && row.inner != nullptr) {
@@ -169,11 +169,15 @@ class Step {
     }
   }
 
+  // mask * kept + (1 - mask) * fresh, exact where the mask is 0 or 1.
+  static ELMAN_INLINE Vec mix(Vec mask, Vec kept, Vec fresh) {
+    return fma(mask, kept, fma(-mask, fresh, fresh));
+  }
+
   // Zoneout, and the new state to where it is read.
   ELMAN_INLINE void finish(const Row& row, long unit, int count, Vec h) const {
     if (row.zone_h != nullptr) {
-      const Vec h_old = load(row.h_old + unit, count);
-      h = fma(load(row.zone_h + unit, count), h_old - h, h);
+      h = mix(load(row.zone_h + unit, count), load(row.h_old + unit, count), h);
     }
     if (row.y != nullptr) store(row.y + unit, h, count);
     if (row.h_next != nullptr) store(row.h_next + unit, h * load(row.mask + unit, count), count);

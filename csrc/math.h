@@ -39,10 +39,10 @@ ELMAN_INLINE Vec power(IntVec exponent, int by = 0) {
   return from_bits(bits(splat(1.0f)) + exponent + (by << 23));
 }
 
-// a / (e + one), as if the sum were exact: what its rounding lost is put back.
+// a / (e + one), as if the sum were exact: what its rounding lost is taken off.
 ELMAN_INLINE Vec quotient(Vec a, Vec e, float one) {
-  const Vec sum = e + one, lost = e - (sum - one), inverse = 1.0f / sum, q = a * inverse;
-  return fma(fma(-q, sum, a) - q * lost, inverse, q);
+  const Vec sum = e + one, lost = e - (sum - one), q = a / sum;
+  return fma(-(q * lost), 1.0f / sum, q);
 }
 
 }  // namespace detail

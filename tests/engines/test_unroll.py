@@ -205,7 +205,7 @@ def test_atens_second_derivatives_on_a_cpu_are_those_of_reference(kind):
     results = {}
     cell = KINDS[kind](3, 4)
     x = torch.randn(5, 2, 3, requires_grad=True)
-    for name in ENGINES:
+    for name in ("aten", "reference"):
         y, _ = unroll(cell, x, cell.initial_state(2), engine=name)
         (d_x,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
         results[name] = torch.autograd.grad(d_x.square().sum(), [x, *cell.parameters()])
@@ -232,7 +232,7 @@ def test_bfloat16_and_autocast_stay_near_float32():
         lengths = torch.tensor([12, 3, 0, 7])
         for given_lengths in (None, lengths):
             exact, _ = unroll(cell, x, state, lengths=given_lengths)
-            for name in ENGINES:
+            for name in ("aten", "reference"):
                 with torch.autocast("cpu", torch.bfloat16):
                     y, _ = unroll(cell, x, state, lengths=given_lengths, engine=name)
                 y.float().sum().backward()

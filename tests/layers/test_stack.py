@@ -162,7 +162,7 @@ def test_recurrent_over_a_known_cell_is_the_layer_of_that_name(layer, cell):
     x = torch.randn(4, 6, 3)
     with record() as names:
         torch.testing.assert_close(any_cell(x), known(x))
-    assert names == {"aten"}
+    assert names <= {"native", "aten"}
 
 
 def test_recurrent_starts_from_the_users_own_cell_and_draws_the_others():

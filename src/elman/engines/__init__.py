@@ -115,11 +115,8 @@ def unroll(
         InputError: if the engine asked for is unknown or cannot run this, or if a user's cell,
             whose recurrent weights are not known, is given a `recurrent_mask`.
     """
-    if recurrent_mask is not None and not isinstance(cell, GatedCell):
-        raise InputError(
-            f"recurrent_mask: {type(cell).__name__} is no GatedCell, so what of its state meets "
-            "recurrent weights is not known; apply the mask in its step"
-        )
+    if recurrent_mask is not None or zoneout is not None:
+        _check_masks(cell, x_TBI, recurrent_mask, zoneout)
     how = How(lengths, reverse, recurrent_mask, zoneout, recompute)
     name = choose(cell, x_TBI, how, engine=engine)
     _note(name)
@@ -127,6 +124,40 @@ def unroll(
     if recompute and not module.RECOMPUTES and is_grad_enabled():
         return checkpoint(module.unroll, cell, x_TBI, state, how, use_reentrant=False)
     return module.unroll(cell, x_TBI, state, how)
+
+
+def _check_masks(
+    cell: Cell,
+    x_TBI: Tensor,
+    recurrent_mask: Tensor | None,
+    zoneout: tuple[Tensor | None, ...] | None,
+) -> None:
+    num_steps, batch = x_TBI.shape[:2]
+    expected = {"recurrent_mask": (recurrent_mask, (batch, cell.state_sizes[0]))}
+    if recurrent_mask is not None and not isinstance(cell, GatedCell):
+        raise InputError(
+            f"recurrent_mask: {type(cell).__name__} is no GatedCell, so what of its state meets "
+            "recurrent weights is not known; apply the mask in its step"
+        )
+    if zoneout is not None:
+        names = cell.state_names
+        if not isinstance(zoneout, tuple) or len(zoneout) != len(names):
+            raise InputError(
+                f"zoneout: expected a tuple of a mask or None for each of ({', '.join(names)}), "
+                f"got {zoneout!r}"
+            )
+        for name, mask, size in zip(names, zoneout, cell.state_sizes, strict=True):
+            expected[f"zoneout ({name})"] = (mask, (num_steps, batch, size))
+    for name, (mask, shape) in expected.items():
+        if mask is None:
+            continue
+        if tuple(mask.shape) != shape:
+            raise InputError(f"{name}: expected shape {shape}, got {tuple(mask.shape)}")
+        if mask.dtype != x_TBI.dtype or mask.device != x_TBI.device:
+            raise InputError(
+                f"{name}: it is {mask.dtype} on {mask.device}, the input {x_TBI.dtype} on "
+                f"{x_TBI.device}"
+            )
 
 
 def choose(cell: Cell, x_TBI: Tensor, how: How | None = None, *, engine: str | None = None) -> str:

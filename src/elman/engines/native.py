@@ -44,11 +44,12 @@ def _reason_unavailable() -> str | None:
 
 
 _unavailable = _reason_unavailable()
-# step(kind, names, parameters, x, state, fresh): one step of a stack of layers, without gradients
+# step(kind, names, parameters, x, state, fresh, y): one step of a stack of layers, without gradients
 # and without allocating anything; whether it did. Nothing is done unless all is float32, dense and
 # of the right shape. `names` has, for each layer, those of weight_ih, weight_hh, bias_ih, bias_hh
 # and weight_hr in the module's dictionary `parameters`, None for one it does not have; the new
-# state goes to `fresh`, which may be `state`. Python in between would take as long as the step.
+# state goes to `fresh`, which may be `state`, and the last layer's h to `y` unless that is None.
+# Python in between would take as long as the step.
 step: Callable[..., bool] = (lambda *_: False) if _native is None else _native.step
 
 
@@ -142,7 +143,7 @@ _INPUTS = (
 
 def _unroll(
     x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, lengths, mask, zone_h, zone_c,
-    cell, reverse, recompute, keep,
+    cell, reverse, recompute, keep, *, traced=False,
 ):  # fmt: skip
     """Return y, the last h and c, and what the backward pass reads; None for what there is not."""
     y = _like_rows(x, h.shape[1])
@@ -151,7 +152,10 @@ def _unroll(
     kept = None
     if keep:
         sizes = (x.shape[2], h.shape[1], weight_hh, cell, recompute, mask, zone_h)
-        floats = _kept_size(_real_steps(x, lengths), *sizes)
+        # A compiler must know the size from the shapes: there, padding is counted as well.
+        padded = lengths is None or traced
+        real_steps = x.shape[0] * x.shape[1] if padded else int(lengths.sum())
+        floats = _kept_size(real_steps, *sizes)
         kept = _native.borrow(floats) if floats >= BORROW_FROM else torch.empty(floats)
     weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
     parts = _parts(x, y, lengths, h, c, mask, zone_h, zone_c, kept, weights)
@@ -182,13 +186,18 @@ def _unroll_backward(
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor | None, ...]) -> None:
     y, _, _, kept = output
-    *tensors, cell, reverse, recompute, _ = inputs
+    *tensors, cell, reverse, recompute, ctx.keep = inputs
     ctx.save_for_backward(y, kept, *tensors)
     ctx.options = (cell, reverse, recompute)
     ctx.set_materialize_grads(False)
 
 
 def _differentiate(ctx: Any, d_y, d_h, d_c, d_kept) -> tuple[Tensor | None, ...]:
+    if not ctx.keep:
+        raise InputError(
+            "this program was traced where no gradients were recorded, and kept nothing for a "
+            "backward pass; trace it with gradients enabled to train it"
+        )
     needed = ctx.needs_input_grad
     y, kept, *tensors = ctx.saved_tensors
     wanted = [
@@ -241,10 +250,6 @@ def _like_rows(x_TBI: Tensor, size: int) -> Tensor:
     return torch.empty(num_steps, batch, size)
 
 
-def _real_steps(x_TBI: Tensor, lengths: Tensor | None) -> int:
-    return x_TBI.shape[0] * x_TBI.shape[1] if lengths is None else int(lengths.sum())
-
-
 def _kept_size(real_steps: Any, features, size, weight_hh, cell, recompute, mask, zone_h) -> Any:
     """Return how many floats the backward pass reads; it grows linearly with the real steps."""
     hidden = weight_hh.shape[0] // (4 if cell == 4 else 3 if cell > 1 else 1)
@@ -259,19 +264,14 @@ def _kept_size(real_steps: Any, features, size, weight_hh, cell, recompute, mask
 
 def _operator(*call: Any) -> tuple[Tensor, ...]:
     """Return the same with empty tensors for None, which an operator cannot return."""
-    return tuple(torch.empty(0) if part is None else part for part in _unroll(*call))
+    output = _unroll(*call, traced=True)
+    return tuple(torch.empty(0) if part is None else part for part in output)
 
 
 def _operator_shapes(*call: Any) -> tuple[Tensor, ...]:
-    x, h, c, _, weight_hh, *_, lengths, mask, zone_h, _, cell, _, recompute, keep = call
-    kept = 0
-    if keep:
-        if lengths is None:
-            real_steps = x.shape[0] * x.shape[1]
-        else:
-            real_steps = torch.library.get_ctx().new_dynamic_size()
-        sizes = (int(x.shape[2]), int(h.shape[1]), weight_hh, cell, recompute, mask, zone_h)
-        kept = _kept_size(real_steps, *sizes)
+    x, h, c, _, weight_hh, *_, mask, zone_h, _, cell, _, recompute, keep = call
+    sizes = (int(x.shape[2]), int(h.shape[1]), weight_hh, cell, recompute, mask, zone_h)
+    kept = _kept_size(x.shape[0] * x.shape[1], *sizes) if keep else 0
     return (
         _like_rows(x, h.shape[1]),
         torch.empty(h.shape),

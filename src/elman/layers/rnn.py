@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from elman import engines
 from elman.cells import GatedCell, GRUCell, LSTMCell, RNNCell, State
@@ -67,11 +68,15 @@ class DropIn(Stack):
             and engines.steps_natively()
             and not (self.dropout and self.training)
         ):
+            y = None if inplace else torch.empty(*x.shape[:-1], self.proj_size or self.hidden_size)
             fresh = state if inplace else _like(state)
-            if native.step(self._step_kind, self._step_names, self._parameters, x, state, fresh):
+            if native.step(self._step_kind, self._step_names, self._parameters, x, state, fresh, y):
+                if y is not None:
+                    return y, fresh
                 h = fresh[0] if type(fresh) is tuple else fresh
-                if not inplace:
-                    return h[-1], fresh
+                if not h.is_inference():
+                    # A graph that kept the old state is to notice.
+                    increment_version(state)
                 last = self._stepped
                 if last is None or last[0] is not h:
                     self.__dict__["_stepped"] = last = (h, h[-1])
@@ -273,7 +278,10 @@ class LSTM(DropIn):
         )
 
 
-def _like(state: Tensor | State) -> Tensor | State:
+def _like(state: Any) -> Any:
+    """Return new memory like a state, or None if it is none, for the general way to say so."""
     if isinstance(state, Tensor):
         return torch.empty(state.shape)
-    return tuple(torch.empty(part.shape) for part in state)
+    if isinstance(state, tuple) and all(isinstance(part, Tensor) for part in state):
+        return tuple(torch.empty(part.shape) for part in state)
+    return None

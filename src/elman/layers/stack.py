@@ -157,8 +157,14 @@ class Stack(nn.Module):
                 "step: inplace=True would overwrite what the backward pass needs; step inside "
                 "torch.no_grad() or without inplace"
             )
-        for old, part in zip(_tensors(state), _tensors(new), strict=True):
-            old.copy_(part)
+        old = _tensors(state)
+        if len({part.data_ptr() for part in old}) < len(old):
+            raise InputError(
+                "step: inplace=True needs memory of its own for each state tensor, and these "
+                "share theirs; clone one of them"
+            )
+        for part, replacement in zip(old, _tensors(new), strict=True):
+            part.copy_(replacement)
         return y, state
 
     def _forward_packed(
@@ -182,6 +188,8 @@ class Stack(nn.Module):
         """Run every layer and direction, time first; each state tensor is (L·D, B, S)."""
         cells: Sequence[Cell] = self.cells
         self._check_input(x_TBI, cells[0])
+        if state is not None:
+            self._check_state(state, x_TBI, cells[0])
         batch = x_TBI.shape[1]
         finals: list[State] = []
         for layer in range(self.num_layers):
@@ -236,6 +244,16 @@ class Stack(nn.Module):
                     f"hx ({name}): expected shape {expected} = {axes}, got {tuple(part.shape)}"
                 )
         return tuple(part.unsqueeze(1) for part in parts) if batch is None else parts
+
+    def _check_state(self, state: State, x_TBI: Tensor, cell: Cell) -> None:
+        for name, part in zip(cell.state_names, state, strict=True):
+            if part.device != x_TBI.device:
+                raise InputError(f"hx ({name}): it is on {part.device}, the input on {x_TBI.device}")
+            if part.dtype != x_TBI.dtype and not torch.is_autocast_enabled(x_TBI.device.type):
+                raise InputError(
+                    f"hx ({name}): it is {part.dtype}, the input {x_TBI.dtype}; convert one of "
+                    "them"
+                )
 
     def _check_input(self, x_TBI: Tensor, cell: Cell) -> None:
         if x_TBI.shape[-1] != cell.input_size:
