@@ -15,8 +15,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::microseconds;
 
-// A waiting thread first spins, since work often follows work; then it sleeps, since it may not.
-constexpr auto spin_for = microseconds(100);
+// A thread without work first spins, since in a loop of training the next follows shortly and
+// waking up takes as long as a small layer; leaving the processor to others that want it, it does
+// so for longer; then it sleeps.
+constexpr auto spin_for = microseconds(50), yield_for = microseconds(2000);
 // A member that waits for the others longer than this lets another thread have the processor.
 constexpr int spins_before_yield = 2000;
 
@@ -137,12 +139,14 @@ class Pool {
   int next_rank() { return ranks_.fetch_add(1, std::memory_order_relaxed) % (team_.size() - 1) + 1; }
 
   unsigned wait_for_call(unsigned seen) {
-    const auto until = Clock::now() + spin_for;
-    for (int spins = 0;; ++spins) {
-      const unsigned calls = calls_.load(std::memory_order_acquire);
-      if (calls != seen) return calls;
-      pause();
-      if (spins % 64 == 0 && Clock::now() > until) break;
+    const auto begun = Clock::now();
+    for (auto waited = Clock::duration::zero(); waited < yield_for; waited = Clock::now() - begun) {
+      for (int spins = 0; spins < 32; ++spins) {
+        const unsigned calls = calls_.load(std::memory_order_acquire);
+        if (calls != seen) return calls;
+        pause();
+      }
+      if (waited > spin_for) sched_yield();
     }
     calls_.wait(seen, std::memory_order_acquire);
     return calls_.load(std::memory_order_acquire);

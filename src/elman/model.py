@@ -131,7 +131,7 @@ class Model:
             InputError: the table lacks what the model needs, or is too short.
         """
         network, source = self._ready_network(), read_table(table)
-        with _using_threads(self.config.threads or 1):
+        with _using_threads(self.config.threads):
             frame, findings = self._job().predict(network, self._learnt, source)
         _tell(findings, observer)
         return frame
@@ -147,7 +147,7 @@ class Model:
             InputError: the table lacks what the model needs, or is too short.
         """
         network, source = self._ready_network(), read_table(table)
-        with _using_threads(self.config.threads or 1):
+        with _using_threads(self.config.threads):
             evaluation, findings = self._job().evaluate(
                 network, self._learnt, self.config.cell, source
             )
@@ -262,7 +262,7 @@ class Model:
         chosen |= job.chosen | places
         self._set_config(self.config.model_copy(update=chosen))
         config = self.config
-        with _using_threads(chosen["threads"]), engines.record() as ran:
+        with _using_threads(config.threads), engines.record() as ran:
             digests = [config.sha256, *(part.sha256 for part in (table, valid) if part)]
             folder = None
             if run is None:
@@ -374,23 +374,29 @@ class Model:
         return self.network
 
 
-def _threads(config: Config, network: nn.Module) -> int:
-    """Return the CPU threads to use: those asked for, or one where more would only wait.
+def _threads(config: Config, network: nn.Module) -> int | None:
+    """Return the CPU threads to use: those asked for; of a large network all; else None.
 
-    Threads meet at every time step. Where a step takes a fraction of a millisecond they spend
-    their time meeting, and on a busy machine lose tenfold. The number is kept with the run, since
-    matrix products may round differently for another.
+    The number is kept with the run, since torch's matrix products may round differently for
+    another. None, for a small network, is the same everywhere; see `_using_threads`.
     """
     products = config.batch_size * sum(parameter.numel() for parameter in network.parameters())
-    return config.threads or (torch.get_num_threads() if products > _WORTH_THREADS else 1)
+    return config.threads or (torch.get_num_threads() if products > _WORTH_THREADS else None)
 
 
 @contextmanager
-def _using_threads(number: int) -> Iterator[None]:
+def _using_threads(number: int | None) -> Iterator[None]:
+    """Let torch and the native engine use so many threads; None: torch one, the engine all.
+
+    Torch's threads meet at every operation. Where one takes a fraction of a millisecond they
+    spend their time meeting, and on a busy machine lose tenfold. The native engine's meet rarely,
+    and its results are the same for any number.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(number)
+    torch.set_num_threads(number or 1)
     try:
-        yield
+        with engines.native.using_threads(number or before):
+            yield
     finally:
         torch.set_num_threads(before)
 

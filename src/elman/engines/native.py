@@ -7,7 +7,8 @@ Shapes: T time, B batch, I input features, H hidden units, P features of h (H, o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -56,6 +57,24 @@ step: Callable[..., bool] = (lambda *_: False) if _native is None else _native.s
 def unavailable() -> str | None:
     """Return why this machine cannot run the engine, or None."""
     return _unavailable
+
+
+_threads: int | None = None
+
+
+@contextmanager
+def using_threads(number: int) -> Iterator[None]:
+    """Let the engine use so many threads inside the block, whatever torch.get_num_threads() is.
+
+    Its results are the same for any number, and its threads cost nothing where they cannot help;
+    of torch's neither is true.
+    """
+    global _threads
+    before, _threads = _threads, number
+    try:
+        yield
+    finally:
+        _threads = before
 
 
 def isa() -> str:
@@ -159,7 +178,7 @@ def _unroll(
         kept = _native.borrow(floats) if floats >= BORROW_FROM else torch.empty(floats)
     weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
     parts = _parts(x, y, lengths, h, c, mask, zone_h, zone_c, kept, weights)
-    threads = torch.get_num_threads()
+    threads = _threads or torch.get_num_threads()
     _native.forward(cell, reverse, recompute, threads, parts, h_last, c_last)
     return y, h_last, c_last, kept
 
@@ -179,7 +198,8 @@ def _unroll_backward(
     ]
     parts = _parts(x, y, lengths, h, c, mask, zone_h, zone_c, kept, weights)
     gradients = (_rows(d_y), _dense(d_h), _dense(d_c), d_x, d_h0, d_c0, d_weights)
-    _native.backward(cell, reverse, recompute, torch.get_num_threads(), parts, gradients)
+    threads = _threads or torch.get_num_threads()
+    _native.backward(cell, reverse, recompute, threads, parts, gradients)
     every = (d_x, d_h0, d_c0, *d_weights)
     return [grad for grad, want in zip(every, wanted, strict=True) if want]
 

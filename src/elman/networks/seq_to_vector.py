@@ -30,6 +30,7 @@ class SeqToVector(nn.Module):
         """Return `y_BO`."""
         _, state = self.recurrent(x_BTI, lengths=lengths)
         h_LBH = state[0] if isinstance(state, tuple) else state
-        directions = 2 if self.recurrent.bidirectional else 1
-        final_BH = torch.cat(h_LBH[-directions:].unbind(0), dim=-1)
+        final_BH = h_LBH[-1]
+        if self.recurrent.bidirectional:
+            final_BH = torch.cat([h_LBH[-2], final_BH], dim=-1)
         return self.head(self.dropout(final_BH))

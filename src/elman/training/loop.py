@@ -147,7 +147,8 @@ class Trainer:
         options, progress = self.options, self.progress
         seed = derive(options.seed, "dropout", progress.epoch, progress.batch)
         seed_device(self._device, seed)
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         loss = self.task.loss(self.network, batch)
         loss.backward()
         norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
