@@ -79,6 +79,7 @@ class BackwardPass {
   void start() {
     const std::size_t row = sizeof(float) * (std::size_t)s_.P, c_row = sizeof(float) * (std::size_t)s_.H;
     const auto begin = [&](float* to, const float* from, std::size_t size) {
+      if (s_.B == 0) return;
       if (from == nullptr) {
         std::memset(to, 0, (std::size_t)s_.B * size);
       } else {

@@ -27,6 +27,7 @@ long kept_size(const Forward& q, long num_real_steps) {
 }
 
 void forward(const Forward& q, int num_threads) {
+  if (q.sizes.B == 0) return;
   with_cell(q.sizes.cell, [&](auto cell) {
     using C = decltype(cell);
     const Plan plan(q.sizes.T, q.sizes.B, q.lengths);

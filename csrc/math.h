@@ -39,12 +39,6 @@ ELMAN_INLINE Vec power(IntVec exponent, int by = 0) {
   return from_bits(bits(splat(1.0f)) + exponent + (by << 23));
 }
 
-// a / (e + one), as if the sum were exact: what its rounding lost is taken off.
-ELMAN_INLINE Vec quotient(Vec a, Vec e, float one) {
-  const Vec sum = e + one, lost = e - (sum - one), q = a / sum;
-  return fma(-(q * lost), 1.0f / sum, q);
-}
-
 }  // namespace detail
 
 ELMAN_INLINE Vec exp(Vec x) {
@@ -61,7 +55,10 @@ ELMAN_INLINE Vec sigmoid(Vec x) {
   // it is rounded once, when the 32 lent to its exponent are taken back.
   const detail::Split s = detail::split_exp(larger(splat(-104.0f), -magnitude(x)));
   const Vec e = (s.expm1 + 1.0f) * detail::power(s.exponent, 32) * 0x1p-32f;
-  return detail::quotient(choose(x < 0.0f, e, splat(1.0f)), e, 1.0f);
+  const Vec sum = e + 1.0f, lost = e - (sum - 1.0f);
+  const Vec q = choose(x < 0.0f, e, splat(1.0f)) / sum;
+  // What the sum's rounding lost is taken off again, as where it weighs most, at small e.
+  return fma(-q, lost, q);
 }
 
 ELMAN_INLINE Vec tanh(Vec x) {
@@ -70,7 +67,8 @@ ELMAN_INLINE Vec tanh(Vec x) {
   const detail::Split s = detail::split_exp(y + y);
   const Vec power = detail::power(s.exponent);
   const Vec e = fma(power, s.expm1, power - 1.0f);
-  const Vec t = detail::quotient(e, e, 2.0f);
+  const Vec sum = e + 2.0f, lost = e - (sum - 2.0f), q = e / sum;
+  const Vec t = fma(-(q * lost), 1.0f / sum, q);
   return from_bits(bits(t) | (bits(x) & (IntVec)(splat(-0.0f))));
 }
 

@@ -94,6 +94,7 @@ class Pool {
     const int left = seats_.exchange(-1, std::memory_order_acq_rel);
     const int size = 1 + wanted - left;
     team_.begin(size);
+    ranks_.store(1, std::memory_order_relaxed);
     running_.store(size - 1, std::memory_order_relaxed);
     begun_.store(size, std::memory_order_release);
     work(context, team_, 0);
@@ -130,13 +131,10 @@ class Pool {
       }
       if (seat <= 0) continue;
       wait_until([&] { return begun_.load(std::memory_order_acquire) != 0; });
-      // Seats are taken from the highest number down; ranks run from 1 without a gap.
-      work_(context_, team_, next_rank());
+      work_(context_, team_, ranks_.fetch_add(1, std::memory_order_relaxed));
       running_.fetch_sub(1, std::memory_order_acq_rel);
     }
   }
-
-  int next_rank() { return ranks_.fetch_add(1, std::memory_order_relaxed) % (team_.size() - 1) + 1; }
 
   unsigned wait_for_call(unsigned seen) {
     const auto begun = Clock::now();
@@ -161,7 +159,7 @@ class Pool {
   alignas(64) std::atomic<int> seats_{-1};
   alignas(64) std::atomic<int> begun_{0};
   alignas(64) std::atomic<int> running_{0};
-  std::atomic<int> ranks_{0};
+  std::atomic<int> ranks_{1};
 };
 
 }  // namespace

@@ -52,9 +52,23 @@ std::byte* allocate(std::size_t size) {
   return block;
 }
 
+// For tests: every block new, of the very size asked for, and filled with NaN, so that what is read
+// uninitialised shows in the results and what lies beyond an end is another's, as sanitizers see.
+const bool poison = std::getenv("ELMAN_POISON") != nullptr;
+
+float* take_poisoned(std::size_t num_floats) {
+  void* memory = nullptr;
+  const std::size_t size = header + num_floats * sizeof(float);
+  if (posix_memalign(&memory, alignment, size) != 0) throw std::bad_alloc();
+  float* data = reinterpret_cast<float*>(static_cast<std::byte*>(memory) + header);
+  for (std::size_t i = 0; i < num_floats; ++i) data[i] = std::numeric_limits<float>::quiet_NaN();
+  return data;
+}
+
 }  // namespace
 
 float* take_scratch(std::size_t num_floats) {
+  if (poison) return take_poisoned(num_floats);
   const std::size_t size = header + num_floats * sizeof(float);
   std::byte* block = nullptr;
   {
@@ -75,16 +89,12 @@ float* take_scratch(std::size_t num_floats) {
     }
   }
   if (block == nullptr) block = allocate(size);
-  float* data = reinterpret_cast<float*>(block + header);
-  static const bool poison = std::getenv("ELMAN_POISON") != nullptr;
-  if (poison) {
-    for (std::size_t i = 0; i < num_floats; ++i) data[i] = std::numeric_limits<float>::quiet_NaN();
-  }
-  return data;
+  return reinterpret_cast<float*>(block + header);
 }
 
 void give_scratch(float* data) {
   std::byte* block = reinterpret_cast<std::byte*>(data) - header;
+  if (poison) return std::free(block);
   Free& free = Free::the();
   {
     const std::lock_guard lock(free.mutex);

@@ -7,6 +7,7 @@ Shapes: T time, B batch, I input features, H hidden units, P features of h (H, o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,7 +29,7 @@ RECOMPUTES = True
 # As csrc/problem.h numbers them: its CellKind.
 KINDS = ("rnn_tanh", "rnn_relu", "gru_reset_after", "gru_reset_before", "lstm")
 # Memory this large comes from blocks used again: from the system it costs a fault for every page.
-BORROW_FROM = 1 << 18  # floats
+BORROW_FROM = 1 << 16  # floats
 
 
 def _reason_unavailable() -> str | None:
@@ -174,8 +175,7 @@ def _unroll(
         # A compiler must know the size from the shapes: there, padding is counted as well.
         padded = lengths is None or traced
         real_steps = x.shape[0] * x.shape[1] if padded else int(lengths.sum())
-        floats = _kept_size(real_steps, *sizes)
-        kept = _native.borrow(floats) if floats >= BORROW_FROM else torch.empty(floats)
+        kept = _memory(_kept_size(real_steps, *sizes))
     weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
     parts = _parts(x, y, lengths, h, c, mask, zone_h, zone_c, kept, weights)
     threads = _threads or torch.get_num_threads()
@@ -262,12 +262,18 @@ def _rows(x_TBI: Tensor | None) -> Tensor | None:
     return x_TBI if x_TBI is None or x_TBI.stride(2) == 1 else x_TBI.contiguous()
 
 
-def _like_rows(x_TBI: Tensor, size: int) -> Tensor:
+def _memory(*shape: int) -> Tensor:
+    """Return a new tensor, on memory used before if it is large."""
+    floats = math.prod(shape)
+    return torch.empty(shape) if floats < BORROW_FROM else _native.borrow(floats).view(shape)
+
+
+def _like_rows(x_TBI: Tensor, size: int, new: Callable[..., Tensor] = _memory) -> Tensor:
     """Return new memory (T, B, size), batch first in memory where x is."""
     num_steps, batch, _ = x_TBI.shape
     if x_TBI.stride(0) < x_TBI.stride(1):
-        return torch.empty(batch, num_steps, size).transpose(0, 1)
-    return torch.empty(num_steps, batch, size)
+        return new(batch, num_steps, size).transpose(0, 1)
+    return new(num_steps, batch, size)
 
 
 def _kept_size(real_steps: Any, features, size, weight_hh, cell, recompute, mask, zone_h) -> Any:
@@ -293,7 +299,7 @@ def _operator_shapes(*call: Any) -> tuple[Tensor, ...]:
     sizes = (int(x.shape[2]), int(h.shape[1]), weight_hh, cell, recompute, mask, zone_h)
     kept = _kept_size(x.shape[0] * x.shape[1], *sizes) if keep else 0
     return (
-        _like_rows(x, h.shape[1]),
+        _like_rows(x, h.shape[1], torch.empty),
         torch.empty(h.shape),
         torch.empty(0 if c is None else c.shape),
         torch.empty(kept),
@@ -304,7 +310,7 @@ def _backward_shapes(d_y, d_h, d_c, y, kept, *call: Any) -> list[Tensor]:
     x, *others = call[:NUM_DIFFERENTIABLE]
     wanted = call[-1]
     dense = [torch.empty(part.shape) for part, want in zip(others, wanted[1:], strict=True) if want]
-    return [_like_rows(x, x.shape[2]), *dense] if wanted[0] else dense
+    return [_like_rows(x, x.shape[2], torch.empty), *dense] if wanted[0] else dense
 
 
 def _refuse_twice(ctx: Any, *_: Any) -> None:
