@@ -48,7 +48,7 @@ class BackwardPass {
       zero_gradients(team, rank);
       for (long chunk = num_chunks - 1; chunk >= 0; --chunk) {
         const long s0 = chunk * steps_at_once_, s1 = lesser(s0 + steps_at_once_, plan_.num_steps());
-        for_parts<C>(sharing, s_, team, rank, next_piece_[chunk],
+        for_parts<C>(sharing, s_, plan_.ragged(), team, rank, next_piece_[chunk],
                      [&](const Part& part, Team* peers) {
                        sums(part, s0, s1, again, peers, rank);
                      });
@@ -226,8 +226,8 @@ class BackwardPass {
   void sums(const Part& part, long s0, long s1, const ForwardPass<C>* again, Team* team,
             int rank) {
     const long first_slot = plan_.offset(s0);
-    const long most = lesser(part.last, plan_.active(s0)) - part.first;
-    if (most <= 0) return;
+    const long most = part.count(plan_.active(s0));
+    if (most == 0) return;
     if (again != nullptr) again->recompute(part, s0, s1, d_sums_, most_slots_);
     const Scratch memory(most * (long)(sizeof(GradientRow) + sizeof(float*) + sizeof(Result)) / 4);
     GradientRow* rows = reinterpret_cast<GradientRow*>(memory.data());
@@ -243,10 +243,10 @@ class BackwardPass {
     const long j_last = divide_up(part.p_last * Panels<C>::panel_units, panel_width);
 
     for (long s = s1 - 1; s >= s0; --s) {
-      const long n = lesser(part.last, plan_.active(s)) - part.first;
-      if (n <= 0) continue;
+      const long n = part.count(plan_.active(s));
+      if (n == 0) continue;
       for (long i = 0; i < n; ++i) {
-        rows[i] = row_at(s, part.first + i, first_slot, kept_.gates, again != nullptr);
+        rows[i] = row_at(s, part.row(i), first_slot, kept_.gates, again != nullptr);
       }
       if (projected_) {
         for (long i = 0; i < n; ++i) {
@@ -322,7 +322,7 @@ class BackwardPass {
         Vec direct;
         const Vec d = new_state_gradient(row, unit, count, direct);
         const Vec h = gates != nullptr ? load(gates + v * lanes) : load(row.y + unit, count);
-        store(d_sums + v * lanes, d * Cell::slope(h));
+        store(d_sums + v * lanes, first_lanes(d * Cell::slope(h), count));
         store(row.d_h + unit, direct, count);
       }
     } else {
@@ -342,8 +342,9 @@ class BackwardPass {
         d_c = split_zoneout(row.zone_c, unit, count, load(row.d_c + unit, count), direct_c);
       }
       direct = direct + Cell::backward(s, d, h_old, c_old, d_c);
+      // Units that do not exist must add nothing: their sums may be NaN, of an infinite input.
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) store(d_sums + v * lanes, s[v]);
+      for (int v = 0; v < V; ++v) store(d_sums + v * lanes, first_lanes(s[v], count));
       if constexpr (Cell::has_c) store(row.d_c + unit, d_c + direct_c, count);
       if (!(Cell::has_c && projected_)) store(row.d_h + unit, direct, count);
     }
@@ -363,7 +364,8 @@ class BackwardPass {
     // Computed again, the gate lies where its gradient goes.
     const Vec r = load(row.gates + p * gates_step + lanes);
     const Vec d = load(row.d_inner + unit, count), h = load(row.h + unit, count);
-    store(row.d_sums + p * most_slots_ * Panels<C>::width + lanes, d * h * r * (1.0f - r));
+    store(row.d_sums + p * most_slots_ * Panels<C>::width + lanes,
+          first_lanes(d * h * r * (1.0f - r), count));
     Vec d_h = d * r;
     if (row.mask != nullptr) d_h = d_h * load(row.mask + unit, count);
     store(row.d_h + unit, load(row.d_h + unit, count) + d_h, count);
@@ -474,17 +476,21 @@ class BackwardPass {
   static __attribute__((noinline)) void transposed_tile(const float* const* rows, long column,
                                                         const float* right, long right_step,
                                                         long num_slots, float* to) {
+    // Each block of slots is summed from zero: sums of sums keep their precision in long batches.
     Vec s[R][V];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) s[r][v] = load(to + (r * V + v) * lanes);
+      for (int v = 0; v < V; ++v) s[r][v] = zero();
     }
     accumulate_transposed<R, V>(s, rows, column, right, right_step, num_slots);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) store(to + (r * V + v) * lanes, s[r][v]);
+      for (int v = 0; v < V; ++v) {
+        float* sum = to + (r * V + v) * lanes;
+        store(sum, load(sum) + s[r][v]);
+      }
     }
   }
 
@@ -493,9 +499,13 @@ class BackwardPass {
     float* to = d_bias_ + p * Panels<C>::width;
     const int vectors = Panels<C>::vectors(s_.H, p);
     for (int v = 0; v < vectors; ++v) {
-      Vec sum = load(to + v * lanes);
-      for (long n = 0; n < num_slots; ++n) sum = sum + load(d_sums + n * Panels<C>::width + v * lanes);
-      store(to + v * lanes, sum);
+      for (long first = 0; first < num_slots; first += slots_at_once) {
+        Vec sum = zero();
+        for (long n = first; n < lesser(first + slots_at_once, num_slots); ++n) {
+          sum = sum + load(d_sums + n * Panels<C>::width + v * lanes);
+        }
+        store(to + v * lanes, load(to + v * lanes) + sum);
+      }
     }
   }
 
@@ -507,10 +517,13 @@ class BackwardPass {
     const float* inner = kept_.inner + first_slot * s_.H + j * panel_width;
     with_constant<panel_vectors>(shape.vectors(j), [&](auto vectors) {
       constexpr int V = decltype(vectors)::value;
-      for_tiles<max_rows<V>>(s_.P, [&](long output, auto height) {
-        transposed_tile<decltype(height)::value, V>(output_rows_, output, inner, s_.H, num_slots,
-                                                    packed + output * V * lanes);
-      });
+      for (long n = 0; n < num_slots; n += slots_at_once) {
+        for_tiles<max_rows<V>>(s_.P, [&](long output, auto height) {
+          transposed_tile<decltype(height)::value, V>(
+              output_rows_ + n, output, inner + n * s_.H, s_.H,
+              lesser(slots_at_once, num_slots - n), packed + output * V * lanes);
+        });
+      }
     });
   }
 

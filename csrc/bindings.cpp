@@ -14,6 +14,7 @@
 #include <string>
 
 #include "isa.h"
+#include "pool.h"
 #include "scratch.h"
 
 namespace nb = nanobind;
@@ -44,9 +45,12 @@ struct Exchange {
 };
 
 const Exchange* exchange = nullptr;
+PyObject* plain_types[2];  // torch.Tensor and Parameter, which live as long as torch does
 
 // Say where torch's tensors come from; returns whether they can be exchanged.
-bool connect(nb::handle tensor_type) {
+bool connect(nb::handle tensor_type, nb::handle parameter_type) {
+  plain_types[0] = tensor_type.ptr();
+  plain_types[1] = parameter_type.ptr();
   nb::object capsule = nb::getattr(tensor_type, "__dlpack_c_exchange_api__", nb::none());
   if (capsule.is_none()) return false;
   auto* table = static_cast<Exchange*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
@@ -62,6 +66,11 @@ DLTensor view(nb::handle object) {
     if (PyErr_Occurred() == nullptr) throw nb::type_error("expected a torch tensor");
     nb::raise_python_error();
   }
+  const bool empty = std::find(tensor.shape, tensor.shape + tensor.ndim, 0) !=
+                     tensor.shape + tensor.ndim;
+  if (tensor.data == nullptr && !empty) {
+    throw std::runtime_error("expected a tensor with memory of its own, got a wrapper without");
+  }
   return tensor;
 }
 
@@ -75,8 +84,13 @@ bool is_float(const DLTensor& tensor) {
          tensor.dtype == nb::dtype<float>();
 }
 
+bool is_empty(const DLTensor& tensor) {
+  return std::find(tensor.shape, tensor.shape + tensor.ndim, 0) != tensor.shape + tensor.ndim;
+}
+
 // Whether the numbers lie one after another, without gaps.
 bool is_dense(const DLTensor& tensor) {
+  if (is_empty(tensor)) return true;
   std::int64_t size = 1;
   for (int axis = tensor.ndim - 1; axis >= 0; --axis) {
     if (tensor.shape[axis] != 1 && tensor.strides[axis] != size) return false;
@@ -118,7 +132,8 @@ float* floats(nb::handle object, const char* name, const Shape& shape) {
 Sequence sequence(nb::handle object, const char* name, const Shape& shape) {
   if (object.is_none()) return {};
   const DLTensor tensor = view(object);
-  const bool rows = has_shape(tensor, shape) && (tensor.strides[2] == 1 || tensor.shape[2] == 1);
+  const bool rows = has_shape(tensor, shape) &&
+                    (tensor.strides[2] == 1 || tensor.shape[2] == 1 || is_empty(tensor));
   expect(is_float(tensor) && rows, name, tensor, shape);
   return {data<float>(tensor), tensor.strides[0], tensor.strides[1]};
 }
@@ -185,6 +200,15 @@ Forward describe(int cell, bool reverse, bool recompute, nb::handle parts) {
                              std::to_string(hh.ndim));
   }
   const auto kind = static_cast<CellKind>(cell);
+  if (cell < 0 || cell > static_cast<int>(CellKind::lstm)) {
+    throw std::runtime_error("cell: expected 0 to 4, got " + std::to_string(cell));
+  }
+  if (parts[4].is_none() == (kind == CellKind::lstm)) {
+    throw std::runtime_error("c: expected for an LSTM, and for nothing else");
+  }
+  if (parts[9][2].is_none() != parts[9][3].is_none()) {
+    throw std::runtime_error("bias_ih, bias_hh: expected both or none");
+  }
   q.sizes = {kind,       x.shape[0],  x.shape[1],
              x.shape[2], hh.shape[0] / gates_of(kind), h.shape[1]};
   const auto [unused, T, B, I, H, P] = q.sizes;
@@ -214,25 +238,35 @@ Forward describe(int cell, bool reverse, bool recompute, nb::handle parts) {
   q.mask = floats(parts[5], "recurrent_mask", {B, P});
   q.zone_h = floats(parts[6], "zoneout (h)", {T, B, P});
   q.zone_c = floats(parts[7], "zoneout (c)", {T, B, H});
-  if (!parts[8].is_none()) q.kept = data<float>(view(parts[8]));
   q.weights = weights(parts[9], q.sizes);
   q.reverse = reverse;
   q.recompute = recompute;
+  if (!parts[8].is_none()) {
+    const DLTensor kept = view(parts[8]);
+    std::int64_t slots = q.lengths == nullptr ? T * B : 0;
+    for (long b = 0; q.lengths != nullptr && b < B; ++b) slots += q.lengths[b];
+    const std::int64_t least = engine().kept_size(q, slots);
+    if (!is_float(kept) || !is_dense(kept) || kept.ndim != 1 || kept.shape[0] < least) {
+      throw std::runtime_error("kept: expected at least " + std::to_string(least) + " float32");
+    }
+    q.kept = data<float>(kept);
+  }
   return q;
 }
 
-void forward(int cell, bool reverse, bool recompute, int threads, nb::handle parts,
+void forward(int cell, bool reverse, bool recompute, int threads, bool openmp, nb::handle parts,
              nb::handle h_last, nb::handle c_last) {
   const Kernels& kernels = engine();
   Forward q = describe(cell, reverse, recompute, parts);
   q.h_last = floats(h_last, "h_last", {q.sizes.B, q.sizes.P});
   q.c_last = floats(c_last, "c_last", {q.sizes.B, q.sizes.H});
+  const PreferOpenmp prefer(openmp);
   nb::gil_scoped_release release;
   kernels.forward(q, threads);
 }
 
 // `gradients`: d_y, d_h_last, d_c_last, d_x, d_h0, d_c0, d_weights.
-void backward(int cell, bool reverse, bool recompute, int threads, nb::handle parts,
+void backward(int cell, bool reverse, bool recompute, int threads, bool openmp, nb::handle parts,
               nb::handle gradients) {
   const Kernels& kernels = engine();
   const Forward q = describe(cell, reverse, recompute, parts);
@@ -245,6 +279,7 @@ void backward(int cell, bool reverse, bool recompute, int threads, nb::handle pa
   g.d_h0 = floats(gradients[4], "d_h", {B, P});
   g.d_c0 = floats(gradients[5], "d_c", {B, H});
   g.d_weights = weights(gradients[6], q.sizes);
+  const PreferOpenmp prefer(openmp);
   nb::gil_scoped_release release;
   kernels.backward(q, g, threads);
 }
@@ -253,14 +288,17 @@ void backward(int cell, bool reverse, bool recompute, int threads, nb::handle pa
 //
 // names: for each layer those of its five weights, None for one it does not have. x: (B, I).
 // state and fresh: one tensor (L, B, features) or a pair of them; new states go to `fresh`, which
-// may be `state`, and the last layer's h also to `y`, unless that is None. Returns false, with nothing done, where anything is not as it must be: the
-// general way then says what.
-bool step(int cell, nb::tuple names, nb::dict parameters, nb::handle x, nb::handle state,
+// may be `state`, and the last layer's h also to `y`, unless that is None. Returns where in memory the last layer's h lies; or 0, with nothing done, where
+// anything is not as it must be: the general way then says what.
+std::uintptr_t step(int cell, nb::tuple names, nb::dict parameters, nb::handle x, nb::handle state,
           nb::handle fresh, nb::handle y) {
-  if (exchange == nullptr || kernels == nullptr) return false;
+  if (exchange == nullptr || kernels == nullptr) return 0;
   const auto kind = static_cast<CellKind>(cell);
   const bool has_c = kind == CellKind::lstm;
   const auto read = [](PyObject* object, DLTensor& tensor) {
+    // A subclass of Tensor may mean something else by its numbers, or hold none.
+    const auto* type = reinterpret_cast<PyObject*>(Py_TYPE(object));
+    if (type != plain_types[0] && type != plain_types[1]) return false;
     if (exchange->view_from_object(object, &tensor) != 0) {
       PyErr_Clear();
       return false;
@@ -275,22 +313,25 @@ bool step(int cell, nb::tuple names, nb::dict parameters, nb::handle x, nb::hand
   };
 
   DLTensor input, old_state[2], new_state[2];
-  if (!read(x.ptr(), input) || input.ndim < 1 || input.ndim > 2) return false;
+  if (!read(x.ptr(), input) || input.ndim < 1 || input.ndim > 2) return 0;
   const long num_layers = (long)names.size();
   const long B = input.ndim == 2 ? input.shape[0] : 1;
+  // Every row reads all the weights: for many, packing them first is faster.
+  constexpr long most_rows = 8;
+  if (B > most_rows) return 0;
   for (int i = 0; i < (has_c ? 2 : 1); ++i) {
     PyObject *from = part(state, i), *to = part(fresh, i);
-    if (from == nullptr || to == nullptr) return false;
-    if (!read(from, old_state[i])) return false;
+    if (from == nullptr || to == nullptr) return 0;
+    if (!read(from, old_state[i])) return 0;
     if (to == from) {
       new_state[i] = old_state[i];
     } else if (!read(to, new_state[i])) {
-      return false;
+      return 0;
     }
     for (const DLTensor* tensor : {&old_state[i], &new_state[i]}) {
-      if (tensor->ndim != input.ndim + 1 || tensor->shape[0] != num_layers) return false;
-      if (tensor->ndim == 3 && tensor->shape[1] != B) return false;
-      if (tensor->shape[tensor->ndim - 1] != old_state[i].shape[input.ndim]) return false;
+      if (tensor->ndim != input.ndim + 1 || tensor->shape[0] != num_layers) return 0;
+      if (tensor->ndim == 3 && tensor->shape[1] != B) return 0;
+      if (tensor->shape[tensor->ndim - 1] != old_state[i].shape[input.ndim]) return 0;
     }
   }
 
@@ -298,11 +339,11 @@ bool step(int cell, nb::tuple names, nb::dict parameters, nb::handle x, nb::hand
   if (!y.is_none() && (!read(y.ptr(), output) || output.ndim != input.ndim ||
                        output.shape[input.ndim - 1] != old_state[0].shape[input.ndim] ||
                        (input.ndim == 2 && output.shape[0] != B))) {
-    return false;
+    return 0;
   }
 
   // Of one memory for h and c, the general way says that it cannot be overwritten.
-  if (has_c && new_state[0].data == new_state[1].data) return false;
+  if (has_c && new_state[0].data == new_state[1].data) return 0;
 
   Sizes s;
   s.cell = kind;
@@ -311,7 +352,7 @@ bool step(int cell, nb::tuple names, nb::dict parameters, nb::handle x, nb::hand
   s.I = input.shape[input.ndim - 1];
   constexpr long most_layers = 32;
   Weights layers[most_layers];
-  if (num_layers > most_layers) return false;
+  if (num_layers > most_layers) return 0;
   const long rows = gates_of(kind) * s.H;
   for (long layer = 0; layer < num_layers; ++layer) {
     struct Size {
@@ -328,11 +369,11 @@ bool step(int cell, nb::tuple names, nb::dict parameters, nb::handle x, nb::hand
       DLTensor tensor;
       if (weight == nullptr || !read(weight, tensor)) {
         PyErr_Clear();
-        return false;
+        return 0;
       }
       const auto [num_rows, num_columns] = shapes[i];
-      if (tensor.ndim != (num_columns == 0 ? 1 : 2) || tensor.shape[0] != num_rows) return false;
-      if (num_columns != 0 && tensor.shape[1] != num_columns) return false;
+      if (tensor.ndim != (num_columns == 0 ? 1 : 2) || tensor.shape[0] != num_rows) return 0;
+      if (num_columns != 0 && tensor.shape[1] != num_columns) return 0;
       *places[i] = data<float>(tensor);
     }
   }
@@ -351,7 +392,7 @@ bool step(int cell, nb::tuple names, nb::dict parameters, nb::handle x, nb::hand
   if (!y.is_none()) {
     std::memcpy(data<float>(output), from, sizeof(float) * static_cast<std::size_t>(B * s.P));
   }
-  return true;
+  return reinterpret_cast<std::uintptr_t>(from);
 }
 
 // A tensor (num_floats) on memory that is used again when the tensor is gone.
@@ -428,7 +469,9 @@ NB_MODULE(_native, m) {
     for (const Isa& isa : isas()) all[isa.name] = isa.supported;
     return all;
   }, "Each instruction set in this build, fastest first, and whether this machine has it.");
-  m.def("forward", &forward, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+  m.def("connect_openmp", [](const std::string& path) { return connect_openmp(path.c_str()); },
+        "Take the OpenMP runtime loaded from there; whether it could be.");
+  m.def("forward", &forward, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg().none());
   m.def("backward", &backward);
   m.def("step", &step, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),

@@ -146,7 +146,8 @@ class Step {
       const int count = Panels<C>::units_from(s_.H, unit);
       if constexpr (Cell::reset_before) {
         Cell::gates(s);
-        store(row.inner + unit, s[1] * load(row.h + unit, count), count);
+        // Computed again for the backward pass, it is there, and other threads read it.
+        if (row.y != nullptr) store(row.inner + unit, s[1] * load(row.h + unit, count), count);
       } else {
         Vec h_old{}, c_old{}, c{};
         if constexpr (Cell::reads_h_old) h_old = load(row.h_old + unit, count);
@@ -157,7 +158,7 @@ class Step {
           if (row.c != nullptr) store(row.c + unit, c, count);
         }
         if (Cell::has_c && row.inner != nullptr) {
-          store(row.inner + unit, h, count);
+          if (row.y != nullptr) store(row.inner + unit, h, count);
         } else {
           finish(row, unit, count, h);
         }
@@ -244,7 +245,7 @@ class ForwardPass {
     const Sharing sharing = Sharing::of<C>(s_, plan_, num_threads);
     long next_piece = 0;
     auto work = [&](Team& team, int rank) {
-      for_parts<C>(sharing, s_, team, rank, next_piece,
+      for_parts<C>(sharing, s_, plan_.ragged(), team, rank, next_piece,
                    [&](const Part& part, Team* peers) { run_part(part, keep, peers, rank); });
     };
     run_team(sharing.num_threads, sharing.patience_ns, work);
@@ -264,7 +265,8 @@ class ForwardPass {
       n = 0;
     };
     for (long s = s0; s < s1; ++s) {
-      for (long i = part.first; i < lesser(part.last, plan_.active(s)); ++i) {
+      for (long m = 0, count = part.count(plan_.active(s)); m < count; ++m) {
+        const long i = part.row(m);
         Row row = row_at(s, i, true);
         row.y = row.c = row.h_next = nullptr;
         row.gates = gates + (places_.slot(s, i) - first_slot) * Panels<C>::width;
@@ -277,9 +279,9 @@ class ForwardPass {
 
  private:
   void run_part(const Part& part, bool keep, Team* team, int rank) const {
+    const long most = part.count(plan_.active(0));
+    if (most == 0) return;
     const long num_steps = plan_.length(part.first);
-    const long most = lesser(part.last, plan_.active(0)) - part.first;
-    if (num_steps == 0 || most <= 0) return;
     start_masked(part, team, rank);
 
     // Long inputs are multiplied for many steps at once, as many as stay in the cache.
@@ -301,15 +303,15 @@ class ForwardPass {
       if (ahead) {
         long n = 0;
         for (long s = s0; s < s1; ++s) {
-          for (long i = part.first; i < lesser(part.last, plan_.active(s)); ++i) {
-            inputs[n++] = places_.at(q_.x, s, i);
+          for (long m = 0, count = part.count(plan_.active(s)); m < count; ++m) {
+            inputs[n++] = places_.at(q_.x, s, part.row(m));
           }
         }
         step.input_sums(inputs, n, part, sums);
       }
       for (long s = s0; s < s1; ++s) {
-        const long n = lesser(part.last, plan_.active(s)) - part.first;
-        for (long i = 0; i < n; ++i) rows[i] = row_at(s, part.first + i, keep);
+        const long n = part.count(plan_.active(s));
+        for (long m = 0; m < n; ++m) rows[m] = row_at(s, part.row(m), keep);
         step.first_half(rows, n, part, sums);
         if (step.has_second_half()) {
           if (team != nullptr) team->barrier(rank);
@@ -341,7 +343,7 @@ class ForwardPass {
     if (kept_.inner != nullptr) row.inner = kept_.inner + (kept_.inner_by_row ? i : slot) * s_.H;
     if (q_.mask != nullptr) {
       row.mask = places_.mask(i);
-      const bool goes_on = s + 1 < plan_.num_steps() && i < plan_.active(s + 1);
+      const bool goes_on = i < plan_.active(s + 1);
       row.h_next = goes_on ? kept_.h + places_.slot(s + 1, i) * s_.P : nullptr;
     }
     return row;
@@ -350,7 +352,8 @@ class ForwardPass {
   void start_masked(const Part& part, Team* team, int rank) const {
     if (q_.mask == nullptr) return;
     if (rank == 0 || team == nullptr) {
-      for (long i = part.first; i < lesser(part.last, plan_.active(0)); ++i) {
+      for (long m = 0, count = part.count(plan_.active(0)); m < count; ++m) {
+        const long i = part.row(m);
         const float *h = places_.h_old(0, i), *mask = places_.mask(i);
         float* to = kept_.h + places_.slot(0, i) * s_.P;
         for (long unit = 0; unit < s_.P; ++unit) to[unit] = h[unit] * mask[unit];

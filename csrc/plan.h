@@ -22,7 +22,10 @@ class Plan {
   long num_slots() const { return offset(num_steps_); }
   long row(long i) const { return ragged() ? rows_[i] : i; }
   long length(long i) const { return ragged() ? lengths_[i] : num_steps_; }
-  long active(long s) const { return ragged() ? offset(s + 1) - offset(s) : batch_; }
+  long active(long s) const {
+    if (s >= num_steps_) return 0;
+    return ragged() ? offset(s + 1) - offset(s) : batch_;
+  }
   long offset(long s) const { return ragged() ? offsets_[s] : s * batch_; }
 
  private:

@@ -1,5 +1,6 @@
 #include "pool.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -41,6 +42,16 @@ void wait_until(Condition&& holds) {
   }
 }
 
+struct Openmp {
+  void (*parallel)(void (*)(void*), void*, unsigned num_threads, unsigned flags) = nullptr;
+  int (*num_threads)() = nullptr;
+  int (*thread_num)() = nullptr;
+};
+Openmp openmp;
+thread_local bool openmp_preferred = false;
+// A child of fork has none of OpenMP's threads, and its runtime would wait for them.
+bool forked = false;
+
 class Gathering final : public Team {
  public:
   void begin(int size) {
@@ -78,9 +89,10 @@ class Pool {
     return *current();
   }
 
-  void run(int num_threads, long patience_ns, void (*work)(void*, Team&, int), void* context) {
+  void run(int num_threads, long patience_ns, Work work, void* context) {
     const std::unique_lock lock(busy_, std::try_to_lock);
     if (!lock.owns_lock()) return run_alone(work, context);
+    if (openmp_preferred && !forked) return run_openmp(num_threads, work, context);
     hire(num_threads - 1);
     work_ = work;
     context_ = context;
@@ -101,13 +113,38 @@ class Pool {
     wait_until([&] { return running_.load(std::memory_order_acquire) == 0; });
   }
 
-  static void run_alone(void (*work)(void*, Team&, int), void* context) {
+  static void run_alone(Work work, void* context) {
     Gathering alone;
     alone.begin(1);
     work(context, alone, 0);
   }
 
  private:
+  struct Job {
+    Pool* pool;
+    Work work;
+    void* context;
+  };
+
+  void run_openmp(int num_threads, Work work, void* context) {
+    Job job{this, work, context};
+    begun_.store(0, std::memory_order_relaxed);
+    openmp.parallel(
+        [](void* data) {
+          const Job& job = *static_cast<Job*>(data);
+          Pool& pool = *job.pool;
+          const int rank = openmp.thread_num();
+          if (rank == 0) {
+            pool.team_.begin(openmp.num_threads());
+            pool.begun_.store(1, std::memory_order_release);
+          } else {
+            wait_until([&] { return pool.begun_.load(std::memory_order_acquire) != 0; });
+          }
+          job.work(job.context, pool.team_, rank);
+        },
+        &job, static_cast<unsigned>(num_threads), 0);
+  }
+
   static Pool*& current() {
     static Pool* pool = nullptr;
     return pool;
@@ -152,7 +189,7 @@ class Pool {
 
   std::mutex busy_;
   int hired_ = 0;
-  void (*work_)(void*, Team&, int) = nullptr;
+  Work work_ = nullptr;
   void* context_ = nullptr;
   Gathering team_;
   alignas(64) std::atomic<unsigned> calls_{0};
@@ -164,9 +201,30 @@ class Pool {
 
 }  // namespace
 
-void run_team(int num_threads, long patience_ns, void (*work)(void*, Team&, int), void* context) {
+void run_team(int num_threads, long patience_ns, Work work, void* context) {
   if (num_threads <= 1) return Pool::run_alone(work, context);
   Pool::the().run(num_threads, patience_ns, work, context);
 }
+
+bool connect_openmp(const char* path) {
+  void* library = dlopen(path, RTLD_LAZY | RTLD_NOLOAD);
+  if (library == nullptr) return false;
+  Openmp found;
+  found.parallel = reinterpret_cast<decltype(found.parallel)>(dlsym(library, "GOMP_parallel"));
+  found.num_threads =
+      reinterpret_cast<decltype(found.num_threads)>(dlsym(library, "omp_get_num_threads"));
+  found.thread_num =
+      reinterpret_cast<decltype(found.thread_num)>(dlsym(library, "omp_get_thread_num"));
+  if (!found.parallel || !found.num_threads || !found.thread_num) return false;
+  openmp = found;
+  pthread_atfork(nullptr, nullptr, [] { forked = true; });
+  return true;
+}
+
+PreferOpenmp::PreferOpenmp(bool preferred) : before_(openmp_preferred) {
+  openmp_preferred = preferred && openmp.parallel != nullptr;
+}
+
+PreferOpenmp::~PreferOpenmp() { openmp_preferred = before_; }
 
 }  // namespace elman

@@ -1,7 +1,8 @@
 // One vector of floats as wide as the instruction set this file is compiled for.
 //
-// Compiled once per instruction set: everything lies in a namespace of that name, and no inline
-// function of the standard library is used, since the linker keeps one copy of those for all.
+// Compiled once per instruction set: what is compiled for one lies in a namespace of its name, since
+// of an inline function in two objects the linker keeps one copy for both. For the same reason no
+// templates of the standard library are used that make code.
 #pragma once
 
 #include <cstdint>
@@ -63,6 +64,16 @@ ELMAN_INLINE void store(float* to, Vec v, int count) {
   _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)v);
 #else
   for (int i = 0; i < count; ++i) to[i] = v[i];
+#endif
+}
+
+// The first `count` lanes; the others are zero, whatever they were.
+ELMAN_INLINE Vec first_lanes(Vec v, int count) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_mov_ps((__mmask16)((1u << count) - 1), (__m512)v);
+#else
+  for (int i = count; i < lanes; ++i) v[i] = 0.0f;
+  return v;
 #endif
 }
 

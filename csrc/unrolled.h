@@ -60,12 +60,19 @@ struct Kept {
   long size_ = 0;
 };
 
-// Rows [first, last) in the plan's order, and, of those, panels of hidden units and of the
-// projection's columns.
+// Every `stride`-th of the rows [first, last) in the plan's order, and, of those, panels of hidden
+// units and of the projection's columns.
 struct Part {
-  long first, last;
+  long first, last, stride;
   long p_first, p_last;
   long j_first, j_last;
+
+  long row(long n) const { return first + n * stride; }
+  // How many of them are among the first `active`.
+  long count(long active) const {
+    const long end = lesser(last, active);
+    return end <= first ? 0 : divide_up(end - first, stride);
+  }
 };
 
 // How work is shared: many rows are dealt out among the threads, each row's steps to one of them;
@@ -73,7 +80,6 @@ struct Part {
 struct Sharing {
   bool by_units;
   int num_threads;
-  long rows_each;
   long patience_ns;  // how long waiting for another thread may pay
 
   template <class C>
@@ -89,10 +95,8 @@ struct Sharing {
     const long patience = (long)(operations / operations_a_ns / 4);
     const long by_rows = lesser(threads, at_most((double)(s.B / rows_worth_a_thread)));
     const long by_units = lesser(threads, at_most((double)(s.H / units_worth_a_thread)));
-    if (by_units > by_rows) return {true, (int)by_units, s.B, patience};
-    // Rows of like length together; more pieces than threads where lengths differ.
-    const long pieces = plan.ragged() && by_rows > 1 ? 4 * by_rows : by_rows;
-    return {false, (int)by_rows, divide_up(s.B, pieces), patience};
+    if (by_units > by_rows) return {true, (int)by_units, patience};
+    return {false, (int)by_rows, patience};
   }
 
   // The unit panels of one member, whose units are also whole panels of a product's columns.
@@ -103,26 +107,37 @@ struct Sharing {
     const auto bound = [&](long r) {
       return lesser(Panels<C>::count(s.H), blocks * r / size * per_block);
     };
-    return {0, s.B, bound(rank), bound(rank + 1), columns * rank / size, columns * (rank + 1) / size};
+    return {0, s.B, 1, bound(rank), bound(rank + 1), columns * rank / size, columns * (rank + 1) / size};
   }
 
+  // One of `pieces` of the rows. Where lengths differ, each piece has its share of every length,
+  // so that all have as much to do, at every step.
   template <class C>
-  static Part rows(const Sizes& s, long first, long last) {
-    return {first, lesser(last, s.B), 0, Panels<C>::count(s.H), 0, divide_up(s.P, panel_width)};
+  static Part rows(const Sizes& s, bool ragged, long piece, long pieces) {
+    const long each = divide_up(s.B, pieces);
+    const Part whole{0, s.B, 1, 0, Panels<C>::count(s.H), 0, divide_up(s.P, panel_width)};
+    Part part = whole;
+    if (ragged) {
+      part.first = piece;
+      part.stride = pieces;
+    } else {
+      part.first = lesser(piece * each, s.B);
+      part.last = lesser(part.first + each, s.B);
+    }
+    return part;
   }
 };
 
 // Call body(part, team or null) for every part this member of the team is to do.
 template <class C, class Body>
-void for_parts(const Sharing& sharing, const Sizes& s, Team& team, int rank, long& next_piece,
-               Body&& body) {
+void for_parts(const Sharing& sharing, const Sizes& s, bool ragged, Team& team, int rank,
+               long& next_piece, Body&& body) {
   if (sharing.by_units) {
     body(Sharing::units<C>(s, team.size(), rank), team.size() > 1 ? &team : nullptr);
     return;
   }
-  for (long piece; (piece = Team::claim(next_piece)) * sharing.rows_each < s.B;) {
-    const long first = piece * sharing.rows_each;
-    body(Sharing::rows<C>(s, first, first + sharing.rows_each), nullptr);
+  for (long piece; (piece = Team::claim(next_piece)) < sharing.num_threads;) {
+    body(Sharing::rows<C>(s, ragged, piece, sharing.num_threads), nullptr);
   }
 }
 

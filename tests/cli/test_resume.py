@@ -183,7 +183,8 @@ def test_the_number_of_threads_is_the_runs_own_whatever_the_machine_has(elman, t
     """Matrix products may round differently for another number, so it is kept with the run."""
     run = tmp_path / "run"
     assert elman("fit", trained / "weekly.csv", *OPTIONS, "--epochs", 1, "--out", run).status == 0
-    assert "\nthreads: 1\n" in (run / "config.yaml").read_text()
+    # A small network's is left open: torch uses one thread for it on any machine.
+    assert "\nthreads: null\n" in (run / "config.yaml").read_text()
     outcome = elman("fit", "--resume", run, "--epochs", 2, "--threads", 2)
     assert outcome.status == 2
     assert "threads cannot change in the middle of a run" in outcome.line

@@ -14,11 +14,8 @@ from contextvars import ContextVar
 from typing import NamedTuple, Protocol
 
 from torch import Tensor, is_grad_enabled
-from torch._C import (
-    _are_functorch_transforms_active,
-    _is_any_autocast_enabled,
-    _len_torch_dispatch_stack,
-)
+from torch._C import _get_tracing_state, _is_any_autocast_enabled
+from torch.autograd import forward_ad
 from torch.compiler import is_compiling
 from torch.utils.checkpoint import checkpoint
 
@@ -176,16 +173,17 @@ def choose(cell: Cell, x_TBI: Tensor, how: How | None = None, *, engine: str | N
 def steps_natively() -> bool:
     """Whether a layer's step may go straight to the native kernel, past this door.
 
-    It may unless something here wants to know of it (gradients, a forced engine, a record, a
-    compiler or another of torch's modes).
+    It may unless something here wants to know of it: gradients of either mode, a forced engine, a
+    record, a compiler. Tensors that torch's other transforms wrap have no memory, which the kernel
+    sees for itself.
     """
     return not (
         is_compiling()
         or is_grad_enabled()
         or _context.get() is not _plain
         or _is_any_autocast_enabled()
-        or _len_torch_dispatch_stack()
-        or _are_functorch_transforms_active()
+        or _get_tracing_state() is not None
+        or forward_ad._current_level >= 0
     )
 
 

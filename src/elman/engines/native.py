@@ -8,12 +8,15 @@ Shapes: T time, B batch, I input features, H hidden units, P features of h (H, o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from elman.cells import Cell, GatedCell, GRUCell, LSTMCell, RNNCell, State
 from elman.engines.how import How
@@ -26,6 +29,7 @@ except ImportError as error:
     _why_missing = str(error)
 
 RECOMPUTES = True
+_PLAIN = (Tensor, torch.nn.Parameter, type(None))
 # As csrc/problem.h numbers them: its CellKind.
 KINDS = ("rnn_tanh", "rnn_relu", "gru_reset_after", "gru_reset_before", "lstm")
 # Memory this large comes from blocks used again: from the system it costs a fault for every page.
@@ -40,8 +44,10 @@ def _reason_unavailable() -> str | None:
         )
     if _native.refusal():
         return _native.refusal()
-    if not _native.connect(Tensor):
+    if not _native.connect(Tensor, torch.nn.Parameter):
         return f"torch {torch.__version__} has no DLPack exchange table; torch 2.10 has"
+    for path in (Path(torch.__file__).parent / "lib").glob("libgomp*"):
+        _native.connect_openmp(str(path))
     return None
 
 
@@ -52,7 +58,7 @@ _unavailable = _reason_unavailable()
 # and weight_hr in the module's dictionary `parameters`, None for one it does not have; the new
 # state goes to `fresh`, which may be `state`, and the last layer's h to `y` unless that is None.
 # Python in between would take as long as the step.
-step: Callable[..., bool] = (lambda *_: False) if _native is None else _native.step
+step: Callable[..., int] = (lambda *_: 0) if _native is None else _native.step
 
 
 def unavailable() -> str | None:
@@ -60,7 +66,7 @@ def unavailable() -> str | None:
     return _unavailable
 
 
-_threads: int | None = None
+_threads: ContextVar[int | None] = ContextVar("threads", default=None)
 
 
 @contextmanager
@@ -70,12 +76,18 @@ def using_threads(number: int) -> Iterator[None]:
     Its results are the same for any number, and its threads cost nothing where they cannot help;
     of torch's neither is true.
     """
-    global _threads
-    before, _threads = _threads, number
+    token = _threads.set(number)
     try:
         yield
     finally:
-        _threads = before
+        _threads.reset(token)
+
+
+def _team() -> tuple[int, bool]:
+    """Return how many threads, and whether they are to be OpenMP's, which torch then keeps busy."""
+    torchs = torch.get_num_threads()
+    number = _threads.get() or torchs
+    return number, 1 < number <= torchs
 
 
 def isa() -> str:
@@ -93,8 +105,10 @@ def refuses(cell: Cell, x_TBI: Tensor, how: How) -> str | None:
         return f"it runs on a CPU; input is on {x_TBI.device}"
     if torch.is_autocast_enabled("cpu"):
         return "autocast asks for another precision"
-    if torch._C._are_functorch_transforms_active():
-        return "the kernels have no rules for torch.func's transforms (vmap, jvp)"
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return "the kernels have no rules for torch.func's transforms and forward derivatives"
+    if torch._C._get_tracing_state() is not None:
+        return "torch.jit.trace records torch's own operators only"
     return None
 
 
@@ -116,26 +130,25 @@ def unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, St
         zone_h,
         zone_c,
     )
-    keep = torch.is_grad_enabled() and any(
-        tensor is not None and tensor.requires_grad for tensor in tensors[:NUM_DIFFERENTIABLE]
-    )
+    given = [tensor for tensor in tensors if tensor is not None]
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
     call = (*tensors, kind(cell), how.reverse, how.recompute, keep)
-    if _is_traced(x_TBI):
+    if _is_traced(given):
         y_TBP, h_last, c_last, _ = torch.ops.elman.unroll(*call)
     else:
         y_TBP, h_last, c_last, _ = (_Unroll.apply if keep else _unroll)(*call)
     return y_TBP, (h_last,) if c_BH is None else (h_last, c_last)
 
 
-def _is_traced(x_TBI: Tensor) -> bool:
-    """Whether the call must be an operator's, for a compiler, an exporter or a profiler to see.
+def _is_traced(tensors: Iterable[Tensor | None]) -> bool:
+    """Whether the call must be an operator's, for a compiler or a mode of torch's to see.
 
     Without one, torch's way to a Python operator and back would take longer than a small layer.
     """
     return (
         torch.compiler.is_compiling()
-        or type(x_TBI) not in (Tensor, torch.nn.Parameter)
         or torch._C._len_torch_dispatch_stack() > 0
+        or not all(type(tensor) in _PLAIN for tensor in tensors)
     )
 
 
@@ -167,8 +180,8 @@ def _unroll(
 ):  # fmt: skip
     """Return y, the last h and c, and what the backward pass reads; None for what there is not."""
     y = _like_rows(x, h.shape[1])
-    h_last = torch.empty(h.shape)
-    c_last = None if c is None else torch.empty(c.shape)
+    h_last = _new(*h.shape)
+    c_last = None if c is None else _new(*c.shape)
     kept = None
     if keep:
         sizes = (x.shape[2], h.shape[1], weight_hh, cell, recompute, mask, zone_h)
@@ -178,8 +191,7 @@ def _unroll(
         kept = _memory(_kept_size(real_steps, *sizes))
     weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
     parts = _parts(x, y, lengths, h, c, mask, zone_h, zone_c, kept, weights)
-    threads = _threads or torch.get_num_threads()
-    _native.forward(cell, reverse, recompute, threads, parts, h_last, c_last)
+    _native.forward(cell, reverse, recompute, *_team(), parts, h_last, c_last)
     return y, h_last, c_last, kept
 
 
@@ -190,16 +202,15 @@ def _unroll_backward(
     """Return the gradients wanted, of x, h, c and the weights."""
     weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
     d_x = _like_rows(x, x.shape[2]) if wanted[0] else None
-    d_h0 = torch.empty(h.shape)
-    d_c0 = None if c is None else torch.empty(c.shape)
+    d_h0 = _new(*h.shape)
+    d_c0 = None if c is None else _new(*c.shape)
     d_weights = [
-        torch.empty(weight.shape) if want else None
+        _new(*weight.shape) if want else None
         for weight, want in zip(weights, wanted[3:], strict=True)
     ]
     parts = _parts(x, y, lengths, h, c, mask, zone_h, zone_c, kept, weights)
     gradients = (_rows(d_y), _dense(d_h), _dense(d_c), d_x, d_h0, d_c0, d_weights)
-    threads = _threads or torch.get_num_threads()
-    _native.backward(cell, reverse, recompute, threads, parts, gradients)
+    _native.backward(cell, reverse, recompute, *_team(), parts, gradients)
     every = (d_x, d_h0, d_c0, *d_weights)
     return [grad for grad, want in zip(every, wanted, strict=True) if want]
 
@@ -227,7 +238,7 @@ def _differentiate(ctx: Any, d_y, d_h, d_c, d_kept) -> tuple[Tensor | None, ...]
     if tensors[2] is None:
         d_c = None
     # With a graph asked for (create_graph), the operator's, which says what there is not.
-    differentiated = torch.is_grad_enabled() or _is_traced(tensors[0])
+    differentiated = torch.is_grad_enabled() or _is_traced(tensors)
     run = torch.ops.elman.unroll_backward if differentiated else _unroll_backward
     gradients = iter(run(d_y, d_h, d_c, y, kept, *tensors, *ctx.options, wanted))
     found = [next(gradients) if want else None for want in wanted]
@@ -262,10 +273,15 @@ def _rows(x_TBI: Tensor | None) -> Tensor | None:
     return x_TBI if x_TBI is None or x_TBI.stride(2) == 1 else x_TBI.contiguous()
 
 
+def _new(*shape: int) -> Tensor:
+    """Return a new tensor, whatever torch's defaults are."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
+
+
 def _memory(*shape: int) -> Tensor:
     """Return a new tensor, on memory used before if it is large."""
     floats = math.prod(shape)
-    return torch.empty(shape) if floats < BORROW_FROM else _native.borrow(floats).view(shape)
+    return _new(*shape) if floats < BORROW_FROM else _native.borrow(floats).view(shape)
 
 
 def _like_rows(x_TBI: Tensor, size: int, new: Callable[..., Tensor] = _memory) -> Tensor:
@@ -291,7 +307,7 @@ def _kept_size(real_steps: Any, features, size, weight_hh, cell, recompute, mask
 def _operator(*call: Any) -> tuple[Tensor, ...]:
     """Return the same with empty tensors for None, which an operator cannot return."""
     output = _unroll(*call, traced=True)
-    return tuple(torch.empty(0) if part is None else part for part in output)
+    return tuple(_new(0) if part is None else part for part in output)
 
 
 def _operator_shapes(*call: Any) -> tuple[Tensor, ...]:
@@ -299,18 +315,18 @@ def _operator_shapes(*call: Any) -> tuple[Tensor, ...]:
     sizes = (int(x.shape[2]), int(h.shape[1]), weight_hh, cell, recompute, mask, zone_h)
     kept = _kept_size(x.shape[0] * x.shape[1], *sizes) if keep else 0
     return (
-        _like_rows(x, h.shape[1], torch.empty),
-        torch.empty(h.shape),
-        torch.empty(0 if c is None else c.shape),
-        torch.empty(kept),
+        _like_rows(x, h.shape[1], _new),
+        _new(*h.shape),
+        _new(0) if c is None else _new(*c.shape),
+        _new(kept),
     )
 
 
 def _backward_shapes(d_y, d_h, d_c, y, kept, *call: Any) -> list[Tensor]:
     x, *others = call[:NUM_DIFFERENTIABLE]
     wanted = call[-1]
-    dense = [torch.empty(part.shape) for part, want in zip(others, wanted[1:], strict=True) if want]
-    return [_like_rows(x, x.shape[2], torch.empty), *dense] if wanted[0] else dense
+    dense = [_new(*part.shape) for part, want in zip(others, wanted[1:], strict=True) if want]
+    return [_like_rows(x, x.shape[2], _new), *dense] if wanted[0] else dense
 
 
 def _refuse_twice(ctx: Any, *_: Any) -> None:

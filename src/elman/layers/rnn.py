@@ -7,6 +7,7 @@ move to a device, `functional_call`, a parametrization) is what they compute wit
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +37,8 @@ class DropIn(Stack):
         self.hidden_size = hidden_size
         self.bias = bias
         self.proj_size = proj_size
-        self._stepped: tuple[Tensor, Tensor] | None = None  # an in-place step's h, and its y
+        # Of the last in-place step: its h, where in memory the last layer's lies, and that as y.
+        self._stepped: tuple[weakref.ref[Tensor], int, Tensor] | None = None
         # A plain dictionary: these cells are no submodules, and keep no parameters.
         self._hollow_cells: dict[str, GatedCell] = {}
         for layer in range(self.num_layers):
@@ -68,19 +70,22 @@ class DropIn(Stack):
             and engines.steps_natively()
             and not (self.dropout and self.training)
         ):
-            y = None if inplace else torch.empty(*x.shape[:-1], self.proj_size or self.hidden_size)
+            y = None if inplace else _new(*x.shape[:-1], self.proj_size or self.hidden_size)
             fresh = state if inplace else _like(state)
-            if native.step(self._step_kind, self._step_names, self._parameters, x, state, fresh, y):
-                if y is not None:
-                    return y, fresh
+            at = native.step(
+                self._step_kind, self._step_names, self._parameters, x, state, fresh, y
+            )
+            if at and y is not None:
+                return y, fresh
+            if at:
                 h = fresh[0] if type(fresh) is tuple else fresh
                 if not h.is_inference():
                     # A graph that kept the old state is to notice.
                     increment_version(state)
                 last = self._stepped
-                if last is None or last[0] is not h:
-                    self.__dict__["_stepped"] = last = (h, h[-1])
-                return last[1], fresh
+                if last is None or last[0]() is not h or last[1] != at:
+                    self.__dict__["_stepped"] = last = (weakref.ref(h), at, h[-1])
+                return last[2], fresh
         return super().step(x, state, inplace=inplace)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -281,7 +286,11 @@ class LSTM(DropIn):
 def _like(state: Any) -> Any:
     """Return new memory like a state, or None if it is none, for the general way to say so."""
     if isinstance(state, Tensor):
-        return torch.empty(state.shape)
+        return _new(*state.shape)
     if isinstance(state, tuple) and all(isinstance(part, Tensor) for part in state):
-        return tuple(torch.empty(part.shape) for part in state)
+        return tuple(_new(*part.shape) for part in state)
     return None
+
+
+def _new(*shape: int) -> Tensor:
+    return torch.empty(shape, dtype=torch.float32, device="cpu")

@@ -158,7 +158,7 @@ class Stack(nn.Module):
                 "torch.no_grad() or without inplace"
             )
         old = _tensors(state)
-        if len({part.data_ptr() for part in old}) < len(old):
+        if len({part.data_ptr() for part in old if part.numel()}) < len(old) and old[0].numel():
             raise InputError(
                 "step: inplace=True needs memory of its own for each state tensor, and these "
                 "share theirs; clone one of them"
