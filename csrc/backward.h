@@ -42,10 +42,11 @@ class BackwardPass {
     const long num_chunks = cut();
     const Scratch memory(size_of_scratch(num_chunks));
     place_scratch(memory.data(), num_chunks);
-    pack();
     const Sharing sharing = Sharing::of<C>(s_, plan_, num_threads);
     auto work = [&](Team& team, int rank) {
       zero_gradients(team, rank);
+      pack(team, rank);
+      team.barrier(rank);
       for (long chunk = num_chunks - 1; chunk >= 0; --chunk) {
         const long s0 = chunk * steps_at_once_, s1 = lesser(s0 + steps_at_once_, plan_.num_steps());
         for_parts<C>(sharing, s_, plan_.ragged(), team, rank, next_piece_[chunk],
@@ -138,15 +139,19 @@ class BackwardPass {
   template <class Take>
   void lay_out(long num_chunks, Take take) {
     d_sums_ = take(most_slots_ * gate_row_);
-    h_columns_.data = take(Columns::size(window_rows<C>(h_window<C>(), s_.H), s_.P));
+    const auto take_columns = [&](float*& block, Columns& columns, long num_k, long num_columns) {
+      block = take(Columns::size(num_k, num_columns));
+      columns = {block, num_k, num_columns};
+    };
+    take_columns(h_block_, h_columns_, window_rows<C>(h_window<C>(), s_.H), s_.P);
     if (g_.d_x.data != nullptr) {
-      x_columns_.data = take(Columns::size(window_rows<C>(x_window<C>(), s_.H), s_.I));
+      take_columns(x_block_, x_columns_, window_rows<C>(x_window<C>(), s_.H), s_.I);
     }
     if constexpr (C::reset_before) {
-      inner_columns_.data = take(Columns::size(window_rows<C>(n_window(), s_.H), s_.H));
+      take_columns(inner_block_, inner_columns_, window_rows<C>(n_window(), s_.H), s_.H);
     }
     if (projected_) {
-      inner_columns_.data = take(Columns::size(s_.P, s_.H));
+      take_columns(inner_block_, inner_columns_, s_.P, s_.H);
       d_output_ = take(most_slots_ * s_.P);
       output_rows_ = reinterpret_cast<const float**>(take(2 * most_slots_));
       d_projection_ = take(Columns::size(s_.P, s_.H));
@@ -179,17 +184,18 @@ class BackwardPass {
     for (long chunk = 0; chunk < num_chunks; ++chunk) next_piece_[chunk] = 0;
   }
 
-  void pack() {
+  void pack(const Team& team, int rank) {
     const Weights& w = q_.weights;
-    h_columns_ = pack_backward<C>(const_cast<float*>(h_columns_.data), h_window<C>(), w.hh, s_.H, s_.P);
-    if (g_.d_x.data != nullptr) {
-      x_columns_ = pack_backward<C>(const_cast<float*>(x_columns_.data), x_window<C>(), w.ih, s_.H, s_.I);
-    }
-    if constexpr (C::reset_before) {
-      inner_columns_ = pack_backward<C>(const_cast<float*>(inner_columns_.data), n_window(), w.hh, s_.H, s_.H);
-    } else if (projected_) {
-      inner_columns_ = pack_plain(const_cast<float*>(inner_columns_.data), w.hr, s_.P, s_.H);
-    }
+    for_share(num_panels_, team, rank, [&](long p0, long p1) {
+      pack_backward<C>(h_block_, h_window<C>(), w.hh, s_.H, s_.P, p0, p1);
+      if (x_block_ != nullptr) {
+        pack_backward<C>(x_block_, x_window<C>(), w.ih, s_.H, s_.I, p0, p1);
+      }
+      if constexpr (C::reset_before) {
+        pack_backward<C>(inner_block_, n_window(), w.hh, s_.H, s_.H, p0, p1);
+      }
+    });
+    if (projected_ && rank == 0) pack_plain(inner_block_, w.hr, s_.P, s_.H);
   }
 
   // --- the gradients of the sums, step by step ---
@@ -589,6 +595,7 @@ class BackwardPass {
   Product products_[3];
   int num_products_ = 0;
   Columns h_columns_{}, x_columns_{}, inner_columns_{};
+  float *h_block_ = nullptr, *x_block_ = nullptr, *inner_block_ = nullptr;
   float *d_sums_ = nullptr, *d_output_ = nullptr, *d_inner_ = nullptr, *d_projection_ = nullptr,
         *d_bias_ = nullptr;
   const float** output_rows_ = nullptr;

@@ -238,13 +238,16 @@ template <class C>
 class ForwardPass {
  public:
   // kept: with what the steps themselves need, lent.
-  ForwardPass(const Forward& q, const Plan& plan, const Packed<C>& packed, const Kept<C>& kept)
+  ForwardPass(const Forward& q, const Plan& plan, Packed<C>& packed, const Kept<C>& kept)
       : q_(q), s_(q.sizes), plan_(plan), packed_(packed), kept_(kept), places_{q, plan, kept} {}
 
-  void run(int num_threads, bool keep) const {
+  // Pack the weights and take all steps.
+  void run(int num_threads, bool keep) {
     const Sharing sharing = Sharing::of<C>(s_, plan_, num_threads);
     long next_piece = 0;
     auto work = [&](Team& team, int rank) {
+      packed_.fill(s_, q_.weights, team.size(), rank);
+      team.barrier(rank);
       for_parts<C>(sharing, s_, plan_.ragged(), team, rank, next_piece,
                    [&](const Part& part, Team* peers) { run_part(part, keep, peers, rank); });
     };
@@ -384,7 +387,7 @@ class ForwardPass {
   const Forward& q_;
   const Sizes& s_;
   const Plan& plan_;
-  const Packed<C>& packed_;
+  Packed<C>& packed_;
   const Kept<C>& kept_;
   const Places<C> places_;
 };

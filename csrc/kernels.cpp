@@ -33,7 +33,6 @@ void forward(const Forward& q, int num_threads) {
     const Plan plan(q.sizes.T, q.sizes.B, q.lengths);
     const Scratch weights(Packed<C>::size(q.sizes));
     Packed<C> packed(q.sizes, weights.data());
-    packed.fill(q.sizes, q.weights);
     const bool keep = q.kept != nullptr;
     Kept<C> kept;
     if (keep) kept = Kept<C>(q, plan.num_slots(), q.kept);
@@ -55,8 +54,8 @@ void backward(const Forward& q, const Backward& g, int num_threads) {
     if (!q.recompute || !needs_gates) return pass.run(num_threads, nullptr);
     const Scratch weights(Packed<C>::size(q.sizes));
     Packed<C> packed(q.sizes, weights.data());
-    packed.fill(q.sizes, q.weights);
-    const ForwardPass<C> again(q, plan, packed, kept);
+    packed.fill(q.sizes, q.weights, 1, 0);
+    ForwardPass<C> again(q, plan, packed, kept);
     pass.run(num_threads, &again);
   });
 }

@@ -31,25 +31,38 @@ struct Panels {
 // dst[k][l] = src[l][k] for l < count, else 0: rows of torch's weights become columns of a panel.
 inline void transpose_in(float* dst, long dst_step, const float* src, long src_step, int count,
                          long num_k) {
-  constexpr long block = 16;
-  for (long k0 = 0; k0 < num_k; k0 += block) {
-    const long k1 = lesser(k0 + block, num_k);
-    for (int l = 0; l < lanes; ++l) {
-      for (long k = k0; k < k1; ++k) {
-        dst[k * dst_step + l] = l < count ? src[l * src_step + k] : 0.0f;
-      }
+  const long whole = num_k / lanes * lanes;
+  for (long k = 0; k < whole; k += lanes) {
+    Vec v[lanes];
+#pragma GCC unroll 16
+    for (int l = 0; l < lanes; ++l) v[l] = l < count ? load(src + l * src_step + k) : zero();
+    transpose(v);
+#pragma GCC unroll 16
+    for (int l = 0; l < lanes; ++l) store(dst + (k + l) * dst_step, v[l]);
+  }
+  for (int l = 0; l < lanes; ++l) {
+    for (long k = whole; k < num_k; ++k) {
+      dst[k * dst_step + l] = l < count ? src[l * src_step + k] : 0.0f;
     }
   }
 }
 
+// dst[l][k] = src[k][l] for l < count: the way back.
 inline void transpose_out(float* dst, long dst_step, const float* src, long src_step, int count,
                           long num_k) {
-  constexpr long block = 16;
-  for (long k0 = 0; k0 < num_k; k0 += block) {
-    const long k1 = lesser(k0 + block, num_k);
-    for (int l = 0; l < count; ++l) {
-      for (long k = k0; k < k1; ++k) dst[l * dst_step + k] = src[k * src_step + l];
+  const long whole = num_k / lanes * lanes;
+  for (long k = 0; k < whole; k += lanes) {
+    Vec v[lanes];
+#pragma GCC unroll 16
+    for (int l = 0; l < lanes; ++l) v[l] = load(src + (k + l) * src_step);
+    transpose(v);
+#pragma GCC unroll 16
+    for (int l = 0; l < lanes; ++l) {
+      if (l < count) store(dst + l * dst_step + k, v[l]);
     }
+  }
+  for (int l = 0; l < count; ++l) {
+    for (long k = whole; k < num_k; ++k) dst[l * dst_step + k] = src[k * src_step + l];
   }
 }
 
@@ -84,8 +97,9 @@ long window_rows(Window window, long H) {  // rows of all panels together, with 
 
 // Weights (G H, K) for products that give sums: panel p begins at p * K * window.count * lanes.
 template <class C>
-void pack_forward(float* dst, Window window, const float* weights, long H, long K) {
-  for (long p = 0; p < Panels<C>::count(H); ++p) {
+void pack_forward(float* dst, Window window, const float* weights, long H, long K, long first,
+                  long last) {
+  for (long p = first; p < last; ++p) {
     const int count = window_count<C>(window, H, p);
     float* panel = dst + p * K * window.count * lanes;
     for (int v = 0; v < count; ++v) {
@@ -136,12 +150,14 @@ inline void pack_row(float* dst, const Columns& shape, long k, const float* src)
   }
 }
 
-// Weights (G H, N) for products with gradients of sums, in the order in which those lie.
+// Weights (G H, N) for products with gradients of sums, in the order in which those lie; of panels
+// [first, last).
 template <class C>
-Columns pack_backward(float* dst, Window window, const float* weights, long H, long N) {
+void pack_backward(float* dst, Window window, const float* weights, long H, long N, long first,
+                   long last) {
   const Columns shape{dst, window_rows<C>(window, H), N};
-  long k = 0;
-  for (long p = 0; p < Panels<C>::count(H); ++p) {
+  long k = first * window.count * lanes;
+  for (long p = first; p < last; ++p) {
     for (int v = 0; v < window_count<C>(window, H, p); ++v) {
       const long unit = Panels<C>::first_unit(p, window.first + v);
       for (int l = 0; l < lanes; ++l, ++k) {
@@ -150,16 +166,14 @@ Columns pack_backward(float* dst, Window window, const float* weights, long H, l
       }
     }
   }
-  return shape;
 }
 
 // Weights (K, N) as they are, and weights (N, K) turned round.
-inline Columns pack_plain(float* dst, const float* weights, long K, long N) {
+inline void pack_plain(float* dst, const float* weights, long K, long N) {
   const Columns shape{dst, K, N};
   for (long k = 0; k < K; ++k) pack_row(dst, shape, k, weights + k * N);
-  return shape;
 }
-inline Columns pack_turned(float* dst, const float* weights, long K, long N) {
+inline void pack_turned(float* dst, const float* weights, long K, long N) {
   const Columns shape{dst, K, N};
   for (long j = 0; j < shape.num_panels(); ++j) {
     const int vectors = shape.vectors(j);
@@ -169,7 +183,6 @@ inline Columns pack_turned(float* dst, const float* weights, long K, long N) {
                    (int)lesser(lanes, N - column), K);
     }
   }
-  return shape;
 }
 
 // A layer's weights for the forward pass, in one block.
@@ -196,10 +209,16 @@ struct Packed {
 
   Columns projection() const { return {hr, H, P}; }
 
-  void fill(const Sizes& s, const Weights& weights) {
-    pack_forward<C>(x, x_window<C>(), weights.ih, s.H, s.I);
-    pack_forward<C>(h, h_window<C>(), weights.hh, s.H, s.P);
-    if constexpr (C::reset_before) pack_forward<C>(inner, n_window(), weights.hh, s.H, s.H);
+  // One member's share of it, of a team of that size.
+  void fill(const Sizes& s, const Weights& weights, int size, int rank) {
+    const long panels = Panels<C>::count(s.H);
+    const long first = panels * rank / size, last = panels * (rank + 1) / size;
+    pack_forward<C>(x, x_window<C>(), weights.ih, s.H, s.I, first, last);
+    pack_forward<C>(h, h_window<C>(), weights.hh, s.H, s.P, first, last);
+    if constexpr (C::reset_before) {
+      pack_forward<C>(inner, n_window(), weights.hh, s.H, s.H, first, last);
+    }
+    if (rank != 0) return;
     if (s.P != s.H) pack_turned(hr, weights.hr, s.H, s.P);
     fill_bias(s, weights);
   }

@@ -118,4 +118,24 @@ ELMAN_INLINE Vec sum_each(Vec (&v)[lanes]) {
   return v[0];
 }
 
+// One stage of a transposition: lanes that differ in bit D change places between two vectors.
+template <int D, int... Lane>
+ELMAN_INLINE void exchange_lanes(Vec& a, Vec& b, std::integer_sequence<int, Lane...>) {
+  const Vec low = __builtin_shufflevector(a, b, ((Lane & D) ? lanes + Lane - D : Lane)...);
+  b = __builtin_shufflevector(a, b, ((Lane & D) ? lanes + Lane : Lane + D)...);
+  a = low;
+}
+
+// v[i][j] becomes v[j][i].
+template <int D = lanes / 2>
+ELMAN_INLINE void transpose(Vec (&v)[lanes]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < lanes; ++i) {
+    if ((i & D) == 0) {
+      exchange_lanes<D>(v[i], v[i + D], std::make_integer_sequence<int, lanes>{});
+    }
+  }
+  if constexpr (D > 1) transpose<D / 2>(v);
+}
+
 }  // namespace elman::ELMAN_ISA

@@ -85,7 +85,7 @@ struct Sharing {
   template <class C>
   static Sharing of(const Sizes& s, const Plan& plan, int num_threads) {
     constexpr double operations_worth_a_thread = 2e5, operations_a_ns = 100;
-    constexpr long rows_worth_a_thread = 4, units_worth_a_thread = 64;
+    constexpr long rows_worth_a_thread = 3, units_worth_a_thread = 64;
     const double operations = 2.0 * (double)plan.num_slots() * (double)s.H * C::vectors / C::units *
                               (double)(s.I + s.P);
     const auto at_most = [&](double limit) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
@@ -27,6 +28,21 @@ def info() -> None:
     print("engines, fastest first:")
     for name, reason in available_engines().items():
         print(f"  {name:10} {'can run' if reason is None else f'cannot run here: {reason}'}")
+    _print_instruction_sets()
+
+
+def _print_instruction_sets() -> None:
+    """Print what the native engine was built for and what it uses, where it was built."""
+    try:
+        from elman import _native
+    except ImportError:
+        return
+    in_use = None if _native.refusal() else _native.isa()
+    forced = os.environ.get("ELMAN_ISA")
+    print(f"instruction sets of native, fastest first (ELMAN_ISA: {forced or 'not set'}):")
+    for name, supported in _native.isas().items():
+        here = "this processor has it" if supported else "not on this processor"
+        print(f"  {name:10} {'in use' if name == in_use else here}")
 
 
 def _version(name: str) -> str:
