@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from elman import engines
 from elman.cells import Cell, State
@@ -172,14 +172,22 @@ class Stack(nn.Module):
     ) -> tuple[PackedSequence, Tensor | State]:
         if lengths is not None:
             raise InputError("lengths: a PackedSequence carries its own; pass one or the other")
-        x_TBI, row_lengths = pad_packed_sequence(packed)
-        num_steps, batch = x_TBI.shape[:2]
-        ragged = _checked_lengths(row_lengths, batch, num_steps)
-        y_TBH, state = self._run(x_TBI, self._parts(hx, batch), ragged)
+        num_steps, batch = len(packed.batch_sizes), int(packed.batch_sizes[0])
+        inside_TB = torch.arange(batch) < packed.batch_sizes.unsqueeze(1)  # in packed order of rows
+        rows_B = torch.arange(batch)
         if packed.sorted_indices is not None:
-            y_TBH = y_TBH.index_select(1, packed.sorted_indices)
-            row_lengths = row_lengths[packed.sorted_indices.cpu()]
-        data = pack_padded_sequence(y_TBH, row_lengths).data
+            rows_B = packed.sorted_indices.cpu()
+        index_N = (torch.arange(num_steps).unsqueeze(1) * batch + rows_B)[inside_TB]
+        index_N = index_N.to(packed.data.device)
+        row_lengths = torch.empty(batch, dtype=torch.long).index_copy(0, rows_B, inside_TB.sum(0))
+        # Padding is left as it is: no engine reads it.
+        x_TBI = _Spread.apply(packed.data, index_N, num_steps * batch)
+        y_TBH, state = self._run(
+            x_TBI.unflatten(0, (num_steps, batch)),
+            self._parts(hx, batch),
+            _checked_lengths(row_lengths, batch, num_steps),
+        )
+        data = _Collect.apply(y_TBH.flatten(0, 1), index_N)
         return PackedSequence(data, *packed[1:]), _joined(state)
 
     def _run(
@@ -276,6 +284,36 @@ class Stack(nn.Module):
                 f"input: it is {x_TBI.dtype}, the layer's parameters are {like.dtype}; convert "
                 f"one of them, as in x.to({like.dtype})"
             )
+
+
+class _Spread(torch.autograd.Function):
+    """Rows to their places among `num_rows`; what lies between them is not initialised."""
+
+    @staticmethod
+    def forward(ctx: Any, data_NF: Tensor, index_N: Tensor, num_rows: int) -> Tensor:
+        ctx.save_for_backward(index_N)
+        return data_NF.new_empty(num_rows, data_NF.shape[1]).index_copy_(0, index_N, data_NF)
+
+    @staticmethod
+    def backward(ctx: Any, d_rows: Tensor) -> tuple[Tensor, None, None]:
+        (index_N,) = ctx.saved_tensors
+        return _Collect.apply(d_rows, index_N), None, None
+
+
+class _Collect(torch.autograd.Function):
+    """The rows at an index that names each at most once; torch's own gradient adds row by row."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, index_N: Tensor) -> Tensor:
+        ctx.save_for_backward(index_N)
+        ctx.num_rows = len(rows)
+        return rows.index_select(0, index_N)
+
+    @staticmethod
+    def backward(ctx: Any, d_data_NF: Tensor) -> tuple[Tensor, None]:
+        (index_N,) = ctx.saved_tensors
+        zeros = d_data_NF.new_zeros(ctx.num_rows, d_data_NF.shape[1])
+        return zeros.index_copy(0, index_N, d_data_NF), None
 
 
 def _tensors(state: Tensor | State) -> State:
