@@ -20,10 +20,6 @@ using std::chrono::microseconds;
 // waking up takes as long as a small layer; leaving the processor to others that want it, it does
 // so for longer; then it sleeps.
 constexpr auto spin_for = microseconds(50), yield_for = microseconds(2000);
-// OpenMP's teams are never smaller than asked for: where another process has a processor, all wait
-// for its turn to end, milliseconds. Small work is not worth that risk, nor do torch's threads take
-// part in operations as small, and so stay asleep.
-constexpr long patience_for_openmp_ns = 100'000;
 // A member that waits for the others longer than this lets another thread have the processor.
 constexpr int spins_before_yield = 2000;
 
@@ -96,9 +92,7 @@ class Pool {
   void run(int num_threads, long patience_ns, Work work, void* context) {
     const std::unique_lock lock(busy_, std::try_to_lock);
     if (!lock.owns_lock()) return run_alone(work, context);
-    if (openmp_preferred && !forked && patience_ns >= patience_for_openmp_ns) {
-      return run_openmp(num_threads, work, context);
-    }
+    if (openmp_preferred && !forked) return run_openmp(num_threads, work, context);
     hire(num_threads - 1);
     work_ = work;
     context_ = context;
