@@ -3,15 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Built with what .venv holds and in a folder that stays, so that only what changed is compiled.
+INSTALL := $(PIP) --no-build-isolation --config-settings=build-dir=build/{wheel_tag} --editable
+SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
+BENCHMARKS := startup step_overhead resume engines ragged steps ridership threads accelerate
 
-.PHONY: help demo test check bench recipes clean
+.PHONY: help demo test check sanitize bench recipes clean
 
 help:
-	@echo "make demo     train on share prices and show it, in under a minute"
-	@echo "make test     the whole test suite"
-	@echo "make check    format, lint, types, import order, the documentation's examples"
-	@echo "make bench    the measurements behind the numbers in the documentation"
-	@echo "make recipes  the published results, again (long; goes on where it stopped)"
+	@echo "make demo      train on share prices and show it, in under a minute"
+	@echo "make test      the whole test suite"
+	@echo "make check     format, lint, types, import order, the documentation's examples"
+	@echo "make sanitize  the native engine's tests under sanitizers: memory, then threads"
+	@echo "make bench     the measurements behind the numbers in the documentation"
+	@echo "make recipes   the published results, again (long; goes on where it stopped)"
 
 demo: $(VENV)/installed
 	$(BIN)/elman demo
@@ -26,16 +31,18 @@ check: $(VENV)/installed-check
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_documentation.py
 
-bench: $(VENV)/installed-test
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/step_overhead.py
-	$(BIN)/python benchmarks/resume.py
+sanitize: $(VENV)/installed-test
+	tests/sanitize address,undefined
+	tests/sanitize thread
+
+bench: $(VENV)/installed-bench
+	set -e; for script in $(BENCHMARKS); do $(BIN)/python benchmarks/$$script.py; done
 
 recipes: $(VENV)/installed-test
 	$(BIN)/python recipes/run.py
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) build runs
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -43,15 +50,20 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # torch first, by its pinned version: no other package may then draw in a larger build of it.
-$(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/installed: $(BIN)/python $(SOURCES)
 	$(PIP) torch==$(shell sed -n 's/^torch==//p' constraints.txt)
-	$(PIP) --editable .
+	$(PIP) cmake nanobind ninja scikit-build-core
+	$(INSTALL) .
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(PIP) --editable '.[test]'
+	$(INSTALL) '.[test]'
 	@touch $@
 
 $(VENV)/installed-check: $(VENV)/installed-test
-	$(PIP) --editable '.[check]'
+	$(INSTALL) '.[check]'
+	@touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed-test
+	$(INSTALL) '.[bench]'
 	@touch $@

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import record
 import torch
-from timing import alternate
 
 import elman
+import record
+from timing import alternate
 
 TOLERANCE = 1e-5
 

@@ -22,9 +22,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import peers
 import record
-import torch
 from timing import alternate
 
 SHAPES = [  # B, T, I, H

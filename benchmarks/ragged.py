@@ -14,11 +14,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import torch
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
 import peers
 import record
-import torch
 from timing import alternate
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 SHAPES = [(64, 100, 64, 128), (64, 100, 256, 256), (32, 1000, 64, 64)]  # B, T, I, H
 CELLS = ("rnn", "gru", "lstm")

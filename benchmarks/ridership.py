@@ -39,17 +39,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import record
 import torch
-from peers import TORCH_LAYERS
-from timing import wait_until_idle
 from torch import nn
 
+import record
 from elman.cli.progress import TerminalObserver
 from elman.config import Config, read_config
 from elman.data.datasets import fetch
 from elman.model import Model
 from elman.training.observer import Observer, Observers
+from peers import TORCH_LAYERS
+from timing import wait_until_idle
 
 os.environ["KERAS_BACKEND"] = "jax"
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+from torch import nn
+
 import peers
 import record
-import torch
 from timing import alternate
-from torch import nn
 
 CELLS = ("rnn", "gru", "lstm")
 INPUT = 64

@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import peers
-import record
 import torch
-from timing import alternate
 from torch import nn
 from torch.nn import functional as F
+
+import peers
+import record
+from timing import alternate
 
 CELLS = ("rnn", "gru", "lstm")
 MIXED = [(32, 50, 64, 64), (64, 100, 256, 256)]  # B, T, I, H

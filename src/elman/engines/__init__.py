@@ -59,7 +59,6 @@ class Engine(Protocol):
 ENGINES: dict[str, Engine] = {"native": native, "aten": aten, "reference": reference}
 
 
-
 class Context(NamedTuple):
     """What the `with` blocks around a call ask: the engine forced, and the records to write."""
 

@@ -65,11 +65,7 @@ class DropIn(Stack):
         """Read one time step of a stream; see `Stack.step`."""
         # A step takes about as long as a few lines of Python: straight to the kernel where all
         # is plain, in the general way, which also says what is wrong, everywhere else.
-        if (
-            state is not None
-            and engines.steps_natively()
-            and not (self.dropout and self.training)
-        ):
+        if state is not None and engines.steps_natively() and not (self.dropout and self.training):
             y = None if inplace else _new(*x.shape[:-1], self.proj_size or self.hidden_size)
             fresh = state if inplace else _like(state)
             at = native.step(

@@ -256,11 +256,12 @@ class Stack(nn.Module):
     def _check_state(self, state: State, x_TBI: Tensor, cell: Cell) -> None:
         for name, part in zip(cell.state_names, state, strict=True):
             if part.device != x_TBI.device:
-                raise InputError(f"hx ({name}): it is on {part.device}, the input on {x_TBI.device}")
+                raise InputError(
+                    f"hx ({name}): it is on {part.device}, the input on {x_TBI.device}"
+                )
             if part.dtype != x_TBI.dtype and not torch.is_autocast_enabled(x_TBI.device.type):
                 raise InputError(
-                    f"hx ({name}): it is {part.dtype}, the input {x_TBI.dtype}; convert one of "
-                    "them"
+                    f"hx ({name}): it is {part.dtype}, the input {x_TBI.dtype}; convert one of them"
                 )
 
     def _check_input(self, x_TBI: Tensor, cell: Cell) -> None:
