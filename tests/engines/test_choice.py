@@ -7,7 +7,6 @@ from elman import engines
 from elman.cells import Cell, GRUCell, LSTMCell, RNNCell
 from elman.errors import InputError
 
-
 # The native engine where this build has it, else torch's kernels.
 FASTEST = next(name for name, why in engines.available_engines().items() if why is None)
 

@@ -40,7 +40,10 @@ __all__ = [
 class Engine(Protocol):
     """What an engine's module holds."""
 
-    RECOMPUTES: bool
+    @property
+    def RECOMPUTES(self) -> bool:  # noqa: N802 - a module's constant
+        """Whether it honours `recompute` itself."""
+        ...
 
     def unavailable(self) -> str | None:
         """Return why this machine cannot run the engine, or None."""
@@ -129,6 +132,7 @@ def _check_masks(
     zoneout: tuple[Tensor | None, ...] | None,
 ) -> None:
     num_steps, batch = x_TBI.shape[:2]
+    expected: dict[str, tuple[Tensor | None, tuple[int, ...]]]
     expected = {"recurrent_mask": (recurrent_mask, (batch, cell.state_sizes[0]))}
     if recurrent_mask is not None and not isinstance(cell, GatedCell):
         raise InputError(

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from elman.cells import Cell, GatedCell, GRUCell, LSTMCell, RNNCell, State
 from elman.engines.how import How
 from elman.errors import InputError
 
+_native: Any = None  # csrc/bindings.cpp
+_why_missing = ""
 try:
-    from elman import _native
+    _native = import_module("elman._native")
 except ImportError as error:
-    _native = None
     _why_missing = str(error)
 
 RECOMPUTES = True
@@ -52,12 +54,13 @@ def _reason_unavailable() -> str | None:
 
 
 _unavailable = _reason_unavailable()
-# step(kind, names, parameters, x, state, fresh, y): one step of a stack of layers, without gradients
-# and without allocating anything; whether it did. Nothing is done unless all is float32, dense and
-# of the right shape. `names` has, for each layer, those of weight_ih, weight_hh, bias_ih, bias_hh
-# and weight_hr in the module's dictionary `parameters`, None for one it does not have; the new
-# state goes to `fresh`, which may be `state`, and the last layer's h to `y` unless that is None.
-# Python in between would take as long as the step.
+# step(kind, names, parameters, x, state, fresh, y): one step of a stack of layers, without
+# gradients and without allocating anything; where in memory the last layer's h lies, or 0 where it
+# was not done. It is not unless all is float32, dense and of the right shape. `names` has, for each
+# layer, those of weight_ih, weight_hh, bias_ih, bias_hh and weight_hr in the module's dictionary
+# `parameters`, None for one it does not have; the new state goes to `fresh`, which may be `state`,
+# and the last layer's h to `y` unless that is None. Python in between would take as long as the
+# step.
 step: Callable[..., int] = (lambda *_: 0) if _native is None else _native.step
 
 
@@ -114,8 +117,8 @@ def refuses(cell: Cell, x_TBI: Tensor, how: How) -> str | None:
 
 def unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, State]:
     """Run the cell over time; see `elman.engines.unroll`."""
-    h_BP, c_BH = state if len(state) > 1 else (state[0], None)
-    zone_h, zone_c = (*how.zoneout, None)[:2] if how.zoneout else (None, None)
+    h_BP, c_BH = (*state, None)[:2]
+    zone_h, zone_c = (*(how.zoneout or ()), None, None)[:2]
     tensors = (
         x_TBI,
         h_BP,
@@ -133,11 +136,11 @@ def unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, St
     given = [tensor for tensor in tensors if tensor is not None]
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
     call = (*tensors, kind(cell), how.reverse, how.recompute, keep)
+    run: Any = _Unroll.apply if keep else _unroll
     if _is_traced(given):
-        y_TBP, h_last, c_last, _ = torch.ops.elman.unroll(*call)
-    else:
-        y_TBP, h_last, c_last, _ = (_Unroll.apply if keep else _unroll)(*call)
-    return y_TBP, (h_last,) if c_BH is None else (h_last, c_last)
+        run = torch.ops.elman.unroll
+    y_TBP, *last, _ = run(*call)
+    return y_TBP, tuple(last[: len(state)])
 
 
 def _is_traced(tensors: Iterable[Tensor | None]) -> bool:
@@ -186,8 +189,9 @@ def _unroll(
     if keep:
         sizes = (x.shape[2], h.shape[1], weight_hh, cell, recompute, mask, zone_h)
         # A compiler must know the size from the shapes: there, padding is counted as well.
-        padded = lengths is None or traced
-        real_steps = x.shape[0] * x.shape[1] if padded else int(lengths.sum())
+        real_steps = x.shape[0] * x.shape[1]
+        if lengths is not None and not traced:
+            real_steps = int(lengths.sum())
         kept = _memory(_kept_size(real_steps, *sizes))
     weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
     parts = _parts(x, y, lengths, h, c, mask, zone_h, zone_c, kept, weights)
@@ -239,7 +243,7 @@ def _differentiate(ctx: Any, d_y, d_h, d_c, d_kept) -> tuple[Tensor | None, ...]
         d_c = None
     # With a graph asked for (create_graph), the operator's, which says what there is not.
     differentiated = torch.is_grad_enabled() or _is_traced(tensors)
-    run = torch.ops.elman.unroll_backward if differentiated else _unroll_backward
+    run: Any = torch.ops.elman.unroll_backward if differentiated else _unroll_backward
     gradients = iter(run(d_y, d_h, d_c, y, kept, *tensors, *ctx.options, wanted))
     found = [next(gradients) if want else None for want in wanted]
     return (*found, *([None] * (len(needed) - NUM_DIFFERENTIABLE)))
@@ -253,7 +257,9 @@ class _Unroll(torch.autograd.Function):
         _save(ctx, call, output)
         return output
 
-    backward = staticmethod(_differentiate)
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        return _differentiate(ctx, *gradients)
 
 
 def _parts(x, y, lengths, h, c, mask, zone_h, zone_c, kept, weights) -> tuple[Any, ...]:

@@ -13,7 +13,6 @@ from elman.cells import Cell, State
 from elman.engines.how import How
 from elman.errors import InputError
 
-
 RECOMPUTES = False
 
 

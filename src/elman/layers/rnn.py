@@ -50,7 +50,8 @@ class DropIn(Stack):
                 cell._parameters = dict.fromkeys(cell._parameters)
                 self._hollow_cells[suffix] = cell
             input_size = (proj_size or hidden_size) * self.num_directions
-        self._step_kind = native.kind(next(iter(self._hollow_cells.values())))
+        cell = next(iter(self._hollow_cells.values()))
+        self._step_kind = native.kind(cell)
         weights = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
         has = cell.weight_names
         self._step_names = tuple(
@@ -74,7 +75,7 @@ class DropIn(Stack):
             if at and y is not None:
                 return y, fresh
             if at:
-                h = fresh[0] if type(fresh) is tuple else fresh
+                h: Any = fresh[0] if type(fresh) is tuple else fresh
                 if not h.is_inference():
                     # A graph that kept the old state is to notice.
                     increment_version(state)
@@ -97,7 +98,7 @@ class DropIn(Stack):
         ]
 
     def _a_parameter(self) -> Tensor:
-        return self.weight_ih_l0
+        return self.weight_ih_l0  # pyright: ignore[reportReturnType]
 
     @property
     def all_weights(self) -> list[list[Tensor]]:

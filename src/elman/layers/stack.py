@@ -296,8 +296,8 @@ class _Spread(torch.autograd.Function):
         return data_NF.new_empty(num_rows, data_NF.shape[1]).index_copy_(0, index_N, data_NF)
 
     @staticmethod
-    def backward(ctx: Any, d_rows: Tensor) -> tuple[Tensor, None, None]:
-        (index_N,) = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (d_rows,), (index_N,) = gradients, ctx.saved_tensors
         return _Collect.apply(d_rows, index_N), None, None
 
 
@@ -311,8 +311,8 @@ class _Collect(torch.autograd.Function):
         return rows.index_select(0, index_N)
 
     @staticmethod
-    def backward(ctx: Any, d_data_NF: Tensor) -> tuple[Tensor, None]:
-        (index_N,) = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (d_data_NF,), (index_N,) = gradients, ctx.saved_tensors
         zeros = d_data_NF.new_zeros(ctx.num_rows, d_data_NF.shape[1])
         return zeros.index_copy(0, index_N, d_data_NF), None
 
