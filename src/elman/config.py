@@ -5,14 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import BeforeValidator
 
 from elman.data.options import DataOptions
 from elman.errors import InputError
-from elman.kinds.options import ForecastOptions
-from elman.networks.options import NetworkOptions
+from elman.kinds.inputs.options import AudioOptions, DnaOptions, PictureOptions, TextOptions
+from elman.kinds.options import ForecastOptions, of_some_kind, used_by
+from elman.kinds.targets.options import (
+    AnswerOptions,
+    DecodingOptions,
+    ExampleOptions,
+    StreamOptions,
+)
+from elman.networks.options import DecoderOptions, NetworkOptions
 from elman.options import option
 from elman.training.options import TrainingOptions
 
@@ -22,23 +30,65 @@ RESUMABLE = ("epochs", "device", "checkpoint_seconds")
 # held by digests).
 FREE = (*RESUMABLE, "table", "valid_table")
 _ALSO = {"input": "inputs"}  # as on the command line
-GROUPS = (ForecastOptions, DataOptions, NetworkOptions, TrainingOptions)
+GROUPS = (
+    DataOptions,
+    ForecastOptions,
+    ExampleOptions,
+    AnswerOptions,
+    TextOptions,
+    AudioOptions,
+    DnaOptions,
+    PictureOptions,
+    StreamOptions,
+    NetworkOptions,
+    DecoderOptions,
+    DecodingOptions,
+    TrainingOptions,
+)
 
 
-class Config(TrainingOptions, NetworkOptions, DataOptions, ForecastOptions):
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+class Config(  # pyright: ignore[reportIncompatibleVariableOverride]
+    TrainingOptions,
+    DecodingOptions,
+    DecoderOptions,
+    NetworkOptions,
+    StreamOptions,
+    PictureOptions,
+    DnaOptions,
+    AudioOptions,
+    TextOptions,
+    AnswerOptions,
+    ExampleOptions,
+    ForecastOptions,
+    DataOptions,
+):
     """What goes in, what comes out, and every option between."""
 
     table: str | None = option(None, "The table: CSV, TSV, JSONL or Parquet.")
     valid_table: str | None = option(None, "Another table to validate on, not a span of TABLE.")
-    inputs: str = option(
+    inputs: Annotated[tuple[str, ...], BeforeValidator(_several)] = option(
         ...,
-        "What goes in, as kind:column,column: series:open,close; a name with a comma is quoted.",
+        "What goes in, as kind:column,column: series:open,close, text:review; a name with a comma "
+        "is quoted. Given several times, all of them are read.",
+        min_length=1,
     )
-    target: str = option(..., "What comes out, as kind:column,column: forecast:close.")
+    target: str = option(
+        ..., "What comes out, as kind:column,column: forecast:close, category:digit, text:caption."
+    )
 
-    def to_yaml(self) -> str:
-        """Return the options as YAML that `read_config` takes back."""
-        values = self.model_dump(mode="json")
+    def without_effect(self, inputs: tuple[str, ...], target: str) -> list[str]:
+        """Return the options that are set and mean nothing to these kinds."""
+        idle = of_some_kind() - used_by(inputs, target)
+        fields = type(self).model_fields
+        return [n for n in fields if n in idle and getattr(self, n) != fields[n].default]
+
+    def to_yaml(self, leave_out: frozenset[str] = frozenset()) -> str:
+        """Return the options, but those in `leave_out`, as YAML that `read_config` takes back."""
+        values = self.model_dump(mode="json", exclude=set(leave_out))
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
     @property

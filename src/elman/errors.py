@@ -22,6 +22,15 @@ class InputError(ElmanError, ValueError):
     exit_status = 2
 
 
+class BadCellError(ElmanError, ValueError):
+    """One row's cell cannot be used: what was got, what was expected, what to do.
+
+    Whoever catches it knows the file, the row and the column, and puts them before it.
+    """
+
+    exit_status = 2
+
+
 class DivergenceError(ElmanError, ArithmeticError):
     """Training met a loss or a gradient that is not finite; the last good checkpoint stands."""
 

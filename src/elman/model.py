@@ -10,8 +10,9 @@ file joins them, and writes what happened into the run's folder.
 
 from __future__ import annotations
 
+import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,15 +23,15 @@ import polars as pl
 import torch
 from torch import nn
 
-from elman import engines, networks
+from elman import engines
 from elman.config import RESUMABLE, Config
 from elman.data.findings import Finding, count
 from elman.data.table import Table, read_table
 from elman.errors import InputError
 from elman.files import write_atomically
-from elman.kinds import INPUT_KINDS, TARGET_KINDS, declare, topology_of
-from elman.kinds.forecasting.evaluation import Evaluation
-from elman.kinds.jobs import JOBS
+from elman.kinds import declare, topology_of
+from elman.kinds.evaluation import Evaluation
+from elman.kinds.jobs import job_name, job_of
 from elman.run_folder import MetricsFile, RunFolder
 from elman.training.loop import Trainer
 from elman.training.observer import Observer, Observers
@@ -45,8 +46,11 @@ class Model:
     """A network for one kind of input and one kind of target, with all that belongs to it.
 
     Args:
-        inputs: what goes in, as `kind:column,column`, such as `series:open,close`.
+        inputs: what goes in, as `kind:column,column`, such as `series:open,close`; several in a
+            list.
         target: what comes out, such as `forecast:close`.
+        modules: torch modules of your own that read pictures, by the column they read, instead of
+            Elman's: from `(N, C, H, W)`, values from 0 to 1, to `(N, F)`. `load` wants them again.
         options: everything `elman fit` takes, in the same words: `horizon=5`, `cell="lstm"`.
 
     Attributes:
@@ -58,8 +62,16 @@ class Model:
         InputError: an option is not known, or its value cannot be used.
     """
 
-    def __init__(self, inputs: str, target: str, **options: Any) -> None:
+    def __init__(
+        self,
+        inputs: str | Sequence[str],
+        target: str,
+        *,
+        modules: Mapping[str, nn.Module] | None = None,
+        **options: Any,
+    ) -> None:
         values = {"inputs": inputs, "target": target} | options
+        self._modules = dict(modules or {})
         self._set_config(Config.parse(values, "elman.Model"))
         self._asked = self.config
         self.network: nn.Module | None = None
@@ -70,12 +82,13 @@ class Model:
         """Say what goes in, what comes out, and whether it is fitted."""
         state = "fitted" if self.network is not None else "not fitted"
         config = self.config
-        return f"Model({config.inputs!r}, {config.target!r}, cell={config.cell!r}): {state}"
+        return f"Model({', '.join(map(repr, config.inputs))}, {config.target!r}, cell={config.cell!r}): {state}"
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
+    def from_config(cls, config: Config, modules: Mapping[str, nn.Module] | None = None) -> Self:
         """Return the model that a configuration describes, not fitted."""
-        return cls(**{name: getattr(config, name) for name in config.model_fields_set})
+        given = {name: getattr(config, name) for name in config.model_fields_set}
+        return cls(**given, modules=modules)
 
     def check(self, table: Any, valid: Any = None) -> list[Finding]:
         """Return what would spoil training on a table, worst first, without training.
@@ -117,27 +130,28 @@ class Model:
         return self._fit(read_table(table), _read(valid), run, observer, resumed=False)
 
     def predict(self, table: Any, observer: Observer | None = None) -> pl.DataFrame:
-        """Forecast the steps that follow the last values of each series of a table.
+        """Answer each row of a table; of series, forecast the steps that follow their last values.
 
         Args:
             table: a path, or a pandas, polars or Arrow table.
             observer: hears of what was noticed about the table.
 
         Returns:
-            Columns group (for a panel), origin, step, time, target, forecast, and one for each
-            quantile (`q0.1`).
+            Of a forecast, columns group (for a panel), origin, step, time, target, forecast, and
+            one for each quantile (`q0.1`). Of examples, a row each: row, prediction, and what goes
+            with it (probabilities, further answers).
 
         Raises:
             InputError: the table lacks what the model needs, or is too short.
         """
         network, source = self._ready_network(), read_table(table)
         with _using_threads(self.config.threads):
-            frame, findings = self._job().predict(network, self._learnt, source)
+            frame, findings = self._job().predict(network, self._learnt, source, self.config)
         _tell(findings, observer)
         return frame
 
     def evaluate(self, table: Any, observer: Observer | None = None) -> Evaluation:
-        """Score forecasts from every step of a table beside the naive baselines.
+        """Score the answers to a table; of series, from every step, beside the naive baselines.
 
         Args:
             table: a path, or a pandas, polars or Arrow table.
@@ -149,7 +163,7 @@ class Model:
         network, source = self._ready_network(), read_table(table)
         with _using_threads(self.config.threads):
             evaluation, findings = self._job().evaluate(
-                network, self._learnt, self.config.cell, source
+                network, self._learnt, self.config.cell, source, self.config
             )
         if source.sha256 == self.document["data"]["sha256"]:
             known = "is the table that the model was trained on"
@@ -160,8 +174,30 @@ class Model:
             (observer or Observer()).message(note)
         return evaluation
 
-    def series(self, table: Any) -> dict[str, Any]:
-        """Return a table's series as the report draws them."""
+    def generate(self, prompt: str = "", **how: Any) -> list[str]:
+        """Go on with a text, with a model whose target is `next`.
+
+        Args:
+            prompt: how the text begins.
+            how: what `kinds.generation.generate` takes: `length`, `count`, `temperature`, `top_k`,
+                `top_p`, `seed`.
+
+        Raises:
+            InputError: the model is of another kind, or an argument is out of range.
+        """
+        network = self._ready_network()
+        if job_name(self._target.kind) != "generation":
+            raise InputError(
+                f"generate: goes on with a text, by a model whose target is next; this one's is "
+                f"{self._target.kind}; use predict"
+            )
+        with _using_threads(self.config.threads):
+            return self._job().generate(network, self._learnt, prompt, **how)
+
+    def series(self, table: Any) -> dict[str, Any] | None:
+        """Return a table's series as the report draws them; None if the model reads no series."""
+        if job_name(self._target.kind) != "forecasting":
+            return None
         return self._job().read_series(self._learnt, self.config, read_table(table))
 
     def save(self, path: Path | str) -> Path:
@@ -176,19 +212,18 @@ class Model:
         return folder.path
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
-        """Return the model of a run folder.
+    def load(cls, path: Path | str, modules: Mapping[str, nn.Module] | None = None) -> Self:
+        """Return the model of a run folder; `modules` are those it was made with, if any.
 
         Raises:
             InputError: `path` is no run folder, or one that is incomplete or was changed.
         """
         folder = RunFolder(path)
         document, weights = folder.read_model()
-        model = cls.from_config(folder.read_config())
+        model = cls.from_config(folder.read_config(), modules)
         try:
             model._learnt = model._job().learnt_from_dict(document["learnt"])
-            sizes = document["network"]["input_size"], document["network"]["output_size"]
-            model.network = model._new_network(*sizes)
+            model.network = model._new_network(model._learnt)
             model.network.load_state_dict(weights)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             problem = " ".join(str(error).split())[:200]
@@ -257,7 +292,7 @@ class Model:
         device = _device(self.config.device)
         task = job.task(device, self.config.precision)
         places = {"table": _place(table), "valid_table": _place(valid)}
-        network = self._new_network(job.input_size, job.output_size).to(device)
+        network = self._new_network(job.learnt).to(device)
         chosen = {"topology": self._topology, "threads": _threads(self.config, network)}
         chosen |= job.chosen | places
         self._set_config(self.config.model_copy(update=chosen))
@@ -297,17 +332,27 @@ class Model:
         }
         if folder is not None:
             write_atomically(folder.predictions, evaluation.frame().write_csv())
+            if evaluation.samples is not None:
+                write_atomically(folder.samples, json.dumps(evaluation.samples))
             self._write(folder)
         return self
 
     def _set_config(self, config: Config) -> None:
-        self._inputs = declare(config.inputs, "input", INPUT_KINDS)
-        self._target = declare(config.target, "target", TARGET_KINDS)
-        self._topology = topology_of(self._inputs.kind, self._target.kind, config.topology)
-        if config.bidirectional and self._topology == "seq-to-seq":
+        self._inputs = tuple(declare(text, "input") for text in config.inputs)
+        self._target = declare(config.target, "target")
+        self._topology = topology_of(self._inputs, self._target, config.topology)
+        kinds = tuple(each.kind for each in self._inputs)
+        if idle := config.without_effect(kinds, self._target.kind):
+            raise InputError(
+                f"{', '.join(idle)}: without effect from {', '.join(kinds)} to "
+                f"{self._target.kind}; leave it out"
+            )
+        ahead = self._target.kind in ("forecast", "next")
+        if config.bidirectional and ahead and self._topology == "seq-to-seq":
             raise InputError(
                 "bidirectional: with topology seq-to-seq the backward direction would read the "
-                "very values that the earlier steps are to forecast; use topology=seq-to-vector"
+                "very values that the earlier steps are to forecast"
+                + ("; use topology=seq-to-vector" if self._target.kind == "forecast" else "")
             )
         if config.nonlinearity != "tanh" and config.cell != "rnn":
             raise InputError(
@@ -317,16 +362,16 @@ class Model:
         self.config = config
 
     def _job(self) -> Any:
-        return JOBS[self._inputs.kind, self._target.kind]
+        return job_of(self._target.kind)
 
     def _prepare(self, table: Table, valid: Table | None, findings: list[Finding]) -> Any:
         return self._job().prepare(
             self._inputs, self._target, self.config, self._topology, table, valid, findings
         )
 
-    def _new_network(self, input_size: int, output_size: int) -> nn.Module:
+    def _new_network(self, learnt: Any) -> nn.Module:
         with own_randomness(self.config.seed, "parameters"):
-            return networks.build(self._topology, self.config, input_size, output_size)
+            return learnt.network(self._topology, self.config, self._modules)
 
     def _describe(
         self, table: Table, job: Any, findings: list[Finding], evaluation: Evaluation
@@ -335,6 +380,7 @@ class Model:
         assert self.network is not None
         return {
             "elman": version("elman"),
+            "job": job_name(self._target.kind),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in _VERSIONS},
@@ -343,21 +389,18 @@ class Model:
                 "name": table.name,
                 "path": _place(table),
                 "sha256": table.sha256,
-                "rows": table.frame.height,
+                "rows": table.height,
                 "findings": [vars(finding) for finding in findings],
             }
             | job.describe(),
-            "target": {"columns": list(self._target.columns)}
-            | {"horizon": config.horizon, "quantiles": list(config.quantiles)},
+            "target": {"kind": self._target.kind, "columns": list(self._target.columns)}
+            | job.describe_target(),
             "network": {
                 "topology": config.topology,
                 "cell": config.cell,
                 "parameters": sum(p.numel() for p in self.network.parameters()),
-                "input_size": job.input_size,
-                "output_size": job.output_size,
                 "summary": f"{count(config.layers, 'layer')} of {config.hidden} {config.cell} "
-                f"units, {count(job.input_size, 'feature')} in, "
-                f"{count(job.output_size, 'value')} out",
+                f"units, {job.learnt.summary()}",
             },
             "scores": evaluation.scores,
             "notes": evaluation.notes,

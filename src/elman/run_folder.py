@@ -5,7 +5,8 @@ model.safetensors   the weights
 model.json          preprocessing, data and versions, scores; with the digests of both
 metrics.jsonl       a line an epoch
 checkpoints/        where training stands
-predictions.csv     forecasts over the validation and test spans
+predictions.csv     answers over what validates and tests
+samples.json        examples with what the network made of them, for the report (not of forecasts)
 report.html         the page that shows all of it
 """
 
@@ -86,6 +87,11 @@ class RunFolder:
     def predictions(self) -> Path:
         """Forecasts over the validation and test spans."""
         return self.path / "predictions.csv"
+
+    @property
+    def samples(self) -> Path:
+        """Examples as the report shows them."""
+        return self.path / "samples.json"
 
     @property
     def is_finished(self) -> bool:

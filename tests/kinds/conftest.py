@@ -12,11 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from elman import networks
 from elman.config import Config
 from elman.data.findings import Finding
 from elman.data.table import read_table
-from elman.kinds import INPUT_KINDS, TARGET_KINDS, declare, topology_of
+from elman.kinds import declare, topology_of
 from elman.kinds.forecasting import prepare
 from elman.kinds.forecasting.job import ForecastJob
 
@@ -28,13 +27,13 @@ def make_job() -> Callable[..., ForecastJob]:
     def make(frame: Any, other: Any = None, findings: list[Finding] | None = None, **options: Any):
         options = {"inputs": "series:y", "target": "forecast:y"} | options
         config = Config.parse(options, "test")
-        inputs = declare(config.inputs, "input", INPUT_KINDS)
-        target = declare(config.target, "target", TARGET_KINDS)
+        inputs = tuple(declare(text, "input") for text in config.inputs)
+        target = declare(config.target, "target")
         return prepare(
             inputs,
             target,
             config,
-            topology_of(inputs.kind, target.kind, config.topology),
+            topology_of(inputs, target, config.topology),
             read_table(frame),
             None if other is None else read_table(other),
             [] if findings is None else findings,
@@ -51,7 +50,7 @@ def make_network() -> Callable[..., nn.Module]:
         torch.manual_seed(seed)
         topology = "seq-to-vector" if job.forecaster.last_only else "seq-to-seq"
         options = Config.parse({"inputs": "series:y", "target": "forecast:y", "hidden": 6}, "test")
-        network = networks.build(topology, options, job.input_size, job.output_size)
+        network = job.learnt.network(topology, options, {})
         if zero:
             nn.init.zeros_(network.head.weight)  # pyright: ignore
             nn.init.zeros_(network.head.bias)  # pyright: ignore

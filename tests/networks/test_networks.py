@@ -7,8 +7,11 @@ import torch
 from torch import nn
 
 from elman.layers import GRU, LSTM, RNN
-from elman.networks import NETWORKS, SeqToSeq, SeqToVector, build
+from elman.layers.pooling import POOLINGS
+from elman.networks import NETWORKS, SeqToSeq, SeqToVector, build, output_width, recurrent_layer
 from elman.networks.options import NetworkOptions
+
+from .conftest import compare, gradients, mixed
 
 CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 B, T, I, H, O = 4, 7, 3, 5, 2  # noqa: E741
@@ -144,3 +147,68 @@ def test_what_build_makes() -> None:
     assert isinstance(build("seq-to-seq", options(cell="gru"), I, O), SeqToSeq)
     assert isinstance(build("seq-to-seq", options(cell="gru"), I, O).recurrent, GRU)
     assert isinstance(build("seq-to-seq", options(cell="rnn"), I, O).recurrent, RNN)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_real_steps_alone_are_answered_row_by_row(cell) -> None:
+    torch.manual_seed(4)
+    network = build("seq-to-seq", options(cell=cell, bidirectional=True), I + 2, O).double()
+    x, lengths = inputs(), torch.tensor([7, 0, 4, 1])
+    also = torch.randn(B, 2, dtype=torch.float64)
+    for row, length in enumerate(lengths):
+        x[row, length:] = torch.nan
+    y = network.real_steps(x, lengths, also)
+    alone = torch.cat(
+        [
+            network(torch.cat([x[[row], :length], also[row].expand(1, length, -1)], -1))[0]
+            for row, length in enumerate(lengths)
+            if length
+        ]
+    )
+    torch.testing.assert_close(y, alone, rtol=1e-12, atol=1e-12)
+    compare(gradients(network, mixed(y)), gradients(network, mixed(alone)))
+    without = build("seq-to-seq", options(cell=cell), I, O).double()
+    whole = inputs()
+    torch.testing.assert_close(without.real_steps(whole), without(whole).flatten(0, 1))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_several_sequences_and_a_vector_are_pooled_side_by_side(pooling) -> None:
+    torch.manual_seed(4)
+    layers = [
+        LSTM(I, H, batch_first=True, bidirectional=True, dtype=torch.float64),
+        GRU(2, 4, batch_first=True, dtype=torch.float64),
+    ]
+    network = SeqToVector(layers, [2 * H, 4], O, pooling=pooling, also_size=2).double()
+    xs = [inputs(), torch.randn(B, 5, 2, dtype=torch.float64)]
+    lengths, also = [torch.tensor([7, 3, 1, 6]), None], torch.randn(B, 2, dtype=torch.float64)
+    y = network(xs, lengths, also)
+    pooled = []
+    for row in range(B):
+        parts = []
+        for layer, pool, x, real in zip(layers, network.pooling, xs, lengths, strict=True):
+            hidden, state = layer(x[[row], : T if real is None else real[row]])
+            final = torch.cat([*state[0][-2:]], -1) if layer.bidirectional else state[-1]
+            parts.append(pool(hidden, final, None)[0])
+        pooled.append(torch.cat([*parts, also[row]]))
+    expected = network.head(torch.stack(pooled))
+    torch.testing.assert_close(y, expected, rtol=1e-12, atol=1e-12)
+    compare(gradients(network, mixed(y)), gradients(network, mixed(expected)))
+    torch.testing.assert_close(network(xs, None, also)[0], expected[0])
+
+
+def test_pooling_of_the_options_and_the_names_that_saved_forecasters_have() -> None:
+    network = build("seq-to-vector", options(), I, O)
+    layer = {f"recurrent.{name}_l0" for name in GRU(1, 1).cells[0].weight_names}
+    assert set(network.state_dict()) == layer | {"head.weight", "head.bias"}
+    assert build("seq-to-vector", options(pooling="mean"), I, O).pooling[0].kind == "mean"
+
+
+def test_a_layer_as_the_options_say_or_otherwise() -> None:
+    given = options(cell="lstm", layers=2, dropout=0.25, bidirectional=True)
+    layer = recurrent_layer(given, I)
+    assert isinstance(layer, LSTM)
+    assert (layer.num_layers, layer.dropout, layer.batch_first) == (2, 0.25, True)
+    assert output_width(layer) == 2 * H
+    other = recurrent_layer(given, I, bidirectional=False, hidden=3, layers=1)
+    assert (other.num_layers, other.dropout, output_width(other)) == (1, 0.0, 3)

@@ -28,6 +28,10 @@ class Line:
         self.x = torch.linspace(-1, 1, 40).reshape(40, 1, 1)
         self.scores = scores
         self.seen: list[list[int]] = []
+        self.carried = {}
+
+    def begin_epoch(self, share):
+        self.share = share
 
     def order(self, batch_size, shuffle):
         picks = torch.randperm(40, generator=shuffle)

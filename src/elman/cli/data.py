@@ -11,8 +11,8 @@ import typer
 def register(app: typer.Typer, summary: str) -> None:
     """Add the verb and its two own."""
     data = typer.Typer(help=summary, rich_markup_mode=None)
-    data.command("list", help="Name, content and licence of each set.")(list_sets)
-    data.command("get", help="Write a set as NAME.csv.")(get)
+    data.command("list", help="Name, content, source and licence of each set.")(list_sets)
+    data.command("get", help="Write a set as one table, its media beside it.")(get)
     app.add_typer(data, name="data", help=summary)
 
 
@@ -21,7 +21,12 @@ def list_sets() -> None:
     from elman.data.datasets import DATASETS
 
     for dataset in DATASETS.values():
-        print(f"{dataset.name}\n    {dataset.description}\n    licence: {dataset.licence}")
+        media = f" and the folder {dataset.name}" if dataset.media else ""
+        print(
+            f"{dataset.name}\n    {dataset.description}\n"
+            f"    file: {dataset.name}{dataset.kind}{media}\n"
+            f"    from: {dataset.origin}\n    licence: {dataset.licence}"
+        )
 
 
 def get(

@@ -126,7 +126,7 @@ def _say_result(model: Any, run: Path) -> None:
 def _hints(model: Any, run: Path) -> Iterator[str]:
     """Yield what may make the next run better, where the run itself shows it."""
     training, config = model.document["training"], model.config
-    if model.document["data"]["period"] == 1:
+    if model.document["data"].get("period") == 1:
         yield "no season was found in the training span; --period sets one"
     elif "not beat" in model.document["verdict"] and config.time and not config.calendar:
         yield "the times may tell more: --calendar hour,weekday,yearday, as far as they apply"

@@ -14,6 +14,7 @@ from elman.options import Options
 
 # In Python and YAML the list is called `inputs`; on the command line most people give one.
 _SPELLINGS = {"inputs": ("--input", "--inputs")}
+_REPEATED = ("inputs",)
 
 
 def with_options(
@@ -36,7 +37,7 @@ def with_options(
 
     def command(**arguments: Any) -> Any:
         given = {name: arguments.pop(name) for name in fields}
-        given = {name: value for name, value in given.items() if value is not None}
+        given = {name: value for name, value in given.items() if value not in (None, [])}
         return function(**arguments, given=given)
 
     parameters = own + [_parameter(name, *field) for name, field in fields.items()]
@@ -59,7 +60,8 @@ def _parameter(name: str, field: FieldInfo, title: str) -> inspect.Parameter:
         show_default=False,
         rich_help_panel=title.rstrip("."),
     )
-    annotation = Annotated[(bool if kind is bool else str) | None, info]
+    taken = bool if kind is bool else list[str] if name in _REPEATED else str
+    annotation = Annotated[taken | None, info]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )

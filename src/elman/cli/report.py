@@ -17,13 +17,18 @@ def register(app: typer.Typer, summary: str) -> None:
 
 
 def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
-    """Write report.html from what the run's folder holds, and its table if it is still there."""
-    from elman.model import Model
+    """Write report.html from what the run's folder holds; of forecasts, also from its table."""
+    from elman.kinds import declare
+    from elman.kinds.jobs import job_name
     from elman.report import write_report
     from elman.run_folder import RunFolder
 
-    series = None
-    if RunFolder(run).is_finished:
+    folder, series = RunFolder(run), None
+    target = declare(folder.read_config().target, "target")
+    # Only a page of forecasts draws the table: the others stand on the folder alone.
+    if folder.is_finished and job_name(target.kind) == "forecasting":
+        from elman.model import Model
+
         model = Model.load(run)
         try:
             series = model.series(model.config.table)

@@ -10,11 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from elman.cli.numbers import aligned, number, percent
-from elman.kinds.targets.scores import METRICS
+from elman.cli.numbers import aligned, number
+from elman.kinds.targets.metrics import METRICS
 
-SPLITS = {"valid": "validation", "test": "test", "table": "this table"}
-_COLUMNS = METRICS | {"coverage": "coverage"}
+SPLITS = {"train": "training", "valid": "validation", "test": "test", "table": "this table"}
 _MOST_TARGETS = 6
 _STEPS = (1, 2, 3, 7, 14, 28, 56)
 # A file or a pipe has no width of its own: nothing is cut off there.
@@ -22,14 +21,14 @@ _CONSOLE = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def print_scores(scores: Sequence[dict[str, Any]]) -> None:
-    """Print for each span and target a row a forecaster, all horizon steps together.
+    """Print for each split and target a row a forecaster, all horizon steps together.
 
     With a horizon of more than one step, the model's error step by step follows.
     """
     overall = [row for row in scores if row["step"] == 0]
-    shown = {k: v for k, v in _COLUMNS.items() if any(r.get(k) is not None for r in overall)}
+    shown = [key for key in METRICS if any(row.get(key) is not None for row in overall)]
     targets = list(dict.fromkeys(row["target"] for row in overall))[:_MOST_TARGETS]
-    table = _table("", shown.values())
+    table = _table("", [METRICS[key].label for key in shown])
     for split in dict.fromkeys(row["split"] for row in overall):
         for target in targets:
             table.add_row(f"[bold]{SPLITS[split]}: {escape(target)}[/]")
@@ -61,7 +60,8 @@ def _print_steps(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _written(metric: str, values: Sequence[float | None]) -> list[str]:
-    return [percent(value) for value in values] if metric == "coverage" else aligned(values)
+    form = METRICS[metric]
+    return [form.write(value) for value in values] if form.form == "percent" else aligned(values)
 
 
 def _table(first: str, columns: Iterable[str]) -> Table:

@@ -1,132 +1,36 @@
-"""Named data sets: fetched from their public source, checked, and written as a table.
+"""Named data sets: fetched from their public source, checked, and written as one table each.
 
-Nothing of them is part of Elman. A set is one record of `DATASETS`; it is downloaded from the
-commit its record names, or taken from the folder that the environment variable `ELMAN_DATA`
-names, and in both cases its SHA-256 must be that of the record. Some sets need no file: one ships
-inside matplotlib, one follows from its equation.
+Nothing of them is part of Elman. A set is one record of `DATASETS`: where its files lie, their
+SHA-256, and what makes a table of them. Some sets need no file: one ships inside matplotlib, one
+follows from its equation.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import io
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from elman.data.synthetic import mackey_glass
-from elman.errors import ElmanError, InputError, unknown
-from elman.files import sha256, write_atomically
+from elman.data.named.dataset import Dataset
+from elman.data.named.records import DATASETS
+from elman.data.named.sources import Contents
+from elman.data.table import read_table
+from elman.errors import InputError, unknown
+from elman.files import write_atomically
 
-_TIMEOUT = 30  # seconds without an answer
+__all__ = ["DATASETS", "Dataset", "content_sha256", "fetch"]
 
-
-@dataclass(frozen=True)
-class Dataset:
-    """A table that can be had by name.
-
-    Attributes:
-        name: what users call it; the table is written as `<name>.csv`.
-        description: what it holds, with rows and columns.
-        source: where it comes from: a URL of the file, or words if it is made.
-        licence: as its source states it.
-        sha256: of the file at `source`; empty if the table is made.
-        local: path below `ELMAN_DATA`; empty if the table is made.
-        make: makes the table, instead of a download.
-    """
-
-    name: str
-    description: str
-    source: str
-    licence: str
-    sha256: str = ""
-    local: str = ""
-    make: Callable[[], pl.DataFrame] | None = None
-
-
-def _goog() -> pl.DataFrame:
-    import matplotlib
-
-    with np.load(Path(matplotlib.get_data_path(), "sample_data", "goog.npz")) as archive:
-        prices = archive["price_data"]
-    return pl.DataFrame({field: prices[field] for field in prices.dtype.names})
-
-
-def _mackey_glass() -> pl.DataFrame:
-    return pl.DataFrame({"x": mackey_glass(3000)})
-
-
-_GITHUB = "https://raw.githubusercontent.com"
-
-DATASETS = {
-    dataset.name: dataset
-    for dataset in (
-        Dataset(
-            "goog",
-            "Google's daily share prices, 2004-08-19 to 2008-10-14: 1,047 business days of date, "
-            "open, high, low, close, volume, adj_close",
-            "matplotlib's sample_data/goog.npz, installed with Elman",
-            "part of matplotlib (PSF-based)",
-            make=_goog,
-        ),
-        Dataset(
-            "mackey_glass",
-            "the chaotic Mackey-Glass series with a delay of 17: 3,000 steps of x",
-            "its equation (Mackey & Glass 1977)",
-            "none: numbers from an equation",
-            make=_mackey_glass,
-        ),
-        Dataset(
-            "ridership",
-            "Chicago bus and rail boardings by day, 2001-01-01 to 2021-11-30: 7,701 rows (62 of "
-            "them repeated) of service_date, day_type, bus, rail_boardings, total_rides",
-            f"{_GITHUB}/ageron/data/2ea73147454d2ff8c8a933913be4606f05b352ca/ridership/"
-            "CTA_-_Ridership_-_Daily_Boarding_Totals.csv",
-            "none stated in the repository; from the Chicago Data Portal, under the City of "
-            "Chicago's terms of use",
-            "34faaba085ca21434b7dd3e0abcbaf8cde5be3a4f170dda1c8caef72c5c4bd06",
-            "ridership/CTA_-_Ridership_-_Daily_Boarding_Totals.csv",
-        ),
-        Dataset(
-            "stocks",
-            "daily closes of MSFT, IBM, SBUX, AAPL and the S&P 500 (GSPC), 2007-01-03 to "
-            "2016-03-01: 2,306 business days, with Date",
-            f"{_GITHUB}/plotly/datasets/0c447c47b757ad74edecab31f0d72f849d2e67c2/stockdata.csv",
-            "MIT (Plotly Technologies Inc.)",
-            "60bf505fec160ce05ba959382adee32ea6e53ce14fe22886db27c58fe1b0d26b",
-            "stocks/stockdata.csv",
-        ),
-        Dataset(
-            "sunspots",
-            "monthly numbers of sunspots, 1749-01 to 1983-12: 2,820 rows of Month, Sunspots",
-            f"{_GITHUB}/jbrownlee/Datasets/d20fcb6402ae34e653d4513b00f39257bb37ed7f/"
-            "monthly-sunspots.csv",
-            "none stated in the repository; from Andrews & Herzberg",
-            "c4ec8cc57d9f6fb6ecdb3e1f37f25b6f4badd5124c55931052b0cd2fc3bc71f3",
-            "series/monthly-sunspots.csv",
-        ),
-        Dataset(
-            "temperatures",
-            "daily minimum temperatures in Melbourne, 1981 to 1990, without 31 December of leap "
-            "years: 3,650 rows of Date, Temp (degrees Celsius)",
-            f"{_GITHUB}/jbrownlee/Datasets/d20fcb6402ae34e653d4513b00f39257bb37ed7f/"
-            "daily-min-temperatures.csv",
-            "none stated in the repository; from the Australian Bureau of Meteorology",
-            "8b9de63ed6789492bf497625e7f9beb96a63d367b4b0a21754006f749fa5e5da",
-            "series/daily-min-temperatures.csv",
-        ),
-    )
-}
+_ROW_GROUP = 8192  # rows of a Parquet file that are read together
 
 
 def fetch(name: str, to: Path) -> Path:
-    """Write a named data set as `<name>.csv` into the folder `to`, and return its path.
+    """Write a named data set as a table into the folder `to`, and return its path.
 
-    A file of that name with the same content is left as it is.
+    The table is `<name>.csv`, `.parquet` or `.txt`, as `elman data list` says; media that its
+    cells name lie in a folder `<name>` beside it. Files that are there already, with the same
+    content, are left as they are.
 
     Raises:
         InputError: the name is unknown, `to` cannot be written, another file of that name is
@@ -136,76 +40,69 @@ def fetch(name: str, to: Path) -> Path:
     if name not in DATASETS:
         raise unknown("data set", name, DATASETS)
     dataset = DATASETS[name]
-    path = Path(to) / f"{name}.csv"
+    path = Path(to) / f"{name}{dataset.kind}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if dataset.make is not None:
-            _write_made(dataset.make(), path)
-        elif not path.exists():
-            _copy_or_download(dataset, path)
-        elif sha256(path) != dataset.sha256:
-            raise _other_file(path)
+        _write(dataset, path)
     except OSError as error:
         raise InputError(f"{error.filename or path}: cannot be written: {error.strerror}") from None
     return path
 
 
-def _write_made(frame: pl.DataFrame, path: Path) -> None:
-    content = frame.write_csv().encode()
-    if not path.exists():
-        write_atomically(path, content)
-    elif path.read_bytes() != content:
-        raise _other_file(path)
+def content_sha256(frame: pl.DataFrame) -> str:
+    """Return the SHA-256 of a table's content: the same for any kind of file it is kept in."""
+    digest = hashlib.sha256()
+    for column in frame:
+        cells = column if column.dtype == pl.Binary else column.cast(pl.String).cast(pl.Binary)
+        sizes = cells.bin.size().fill_null(0)
+        digest.update(f"{column.name}\n{','.join(map(str, sizes))}\n".encode())
+        digest.update(b"".join(cell for cell in cells if cell))
+    return digest.hexdigest()
 
 
-def _other_file(path: Path) -> InputError:
-    return InputError(f"{path}: another file of that name is there; move it, or choose a folder")
-
-
-def _copy_or_download(dataset: Dataset, path: Path) -> None:
-    root = os.environ.get("ELMAN_DATA")
-    if root and not Path(root).is_dir():
-        raise InputError(f"ELMAN_DATA: expected a folder, got {root!r}, which is none; correct it")
-    copy = Path(root) / dataset.local if root else None
-    if copy is None or not copy.exists():
-        _download(dataset, path)
+def _write(dataset: Dataset, path: Path) -> None:
+    there = path.exists()
+    if there and not _is_right(dataset, path):
+        raise InputError(f"{path}: another file of that name is there; move it, or choose a folder")
+    if there and _has_media(dataset, path.parent):
         return
-    content = copy.read_bytes()
-    if (got := hashlib.sha256(content).hexdigest()) != dataset.sha256:
-        raise InputError(
-            f"{copy} (from ELMAN_DATA): expected SHA-256 {dataset.sha256}, got {got}; "
-            "it is not the published file: remove it to download that"
-        )
-    write_atomically(path, content)
+    files = {} if dataset.files is None else dataset.files.read()
+    if dataset.media:
+        for name, content in files.items():
+            place = path.parent / dataset.name / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.exists() or place.read_bytes() != content:
+                place.write_bytes(content)  # not one by one to the disk: thousands take minutes
+    # Last: where the table is, its media are too.
+    if not there:
+        write_atomically(path, _as_file(dataset, files))
 
 
-def _download(dataset: Dataset, path: Path) -> None:
-    import pooch
-    import requests
-
-    pooch.get_logger().setLevel(logging.WARNING)  # it announces each download on its own
+def _is_right(dataset: Dataset, path: Path) -> bool:
+    if dataset.files is None:
+        return path.read_bytes() == _as_file(dataset, {})
+    if dataset.make is None:
+        return not dataset.files.wrong(dict.fromkeys(dataset.files.names, path.read_bytes()))
     try:
-        # Into a temporary file, which is renamed only once its checksum is right.
-        pooch.retrieve(
-            dataset.source,
-            known_hash=f"sha256:{dataset.sha256}",
-            fname=path.name,
-            path=path.parent,
-            downloader=pooch.HTTPDownloader(timeout=_TIMEOUT),  # pyright: ignore  (pooch's stub)
-        )
-    except requests.RequestException as error:
-        raise ElmanError(
-            f"{dataset.name}: {dataset.source} cannot be downloaded ({_reason(error)}); check the "
-            "network and try again, or set ELMAN_DATA to a folder that holds "
-            f"{dataset.local}"
-        ) from None
-    except ValueError:  # what pooch raises for a checksum
-        raise ElmanError(
-            f"{dataset.name}: what {dataset.source} sent is not the published file (its SHA-256 "
-            f"differs from {dataset.sha256}); nothing was kept; try again later"
-        ) from None
+        return content_sha256(read_table(path).frame) == dataset.sha256
+    except InputError:
+        return False
 
 
-def _reason(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    return f"status {response.status_code}" if response is not None else type(error).__name__
+def _has_media(dataset: Dataset, folder: Path) -> bool:
+    if dataset.files is None or not dataset.media:
+        return True
+    found = dataset.files.found_in(folder / dataset.name)
+    return found is not None and not dataset.files.wrong(found)
+
+
+def _as_file(dataset: Dataset, files: Contents) -> bytes:
+    if dataset.make is None:
+        (content,) = files.values()
+        return content
+    frame, buffer = dataset.make(files), io.BytesIO()
+    if dataset.kind == ".parquet":
+        frame.write_parquet(buffer, row_group_size=_ROW_GROUP)
+    else:
+        frame.write_csv(buffer)
+    return buffer.getvalue()

@@ -23,8 +23,21 @@ Moment = Annotated[str | None, BeforeValidator(_to_text)]
 Missing = Literal["error", "forward", "drop"]
 
 
-class DataOptions(Options):
-    """Table."""
+class SplitOptions(Options):
+    """Parts."""
+
+    valid: Cut = option(
+        "0.15",
+        "What validates: a share (0.15) or a number (200) of the steps or rows; of series also the "
+        "first date or time (2019-01-01, @2019); @ before a whole number says that it is a time.",
+    )
+    test: Annotated[Cut, BeforeValidator(_or_none)] = option(
+        "0.15", "What tests, likewise (0.15, 200, 2019-01-01, @2019); 0 for none."
+    )
+
+
+class DataOptions(SplitOptions):
+    """Series."""
 
     time: str | None = option(
         None, "Column of the time; without it, rows are steps in order.", min_length=1
@@ -46,14 +59,6 @@ class DataOptions(Options):
     )
     since: Moment = option(None, "Use the rows from this time on.")
     until: Moment = option(None, "Use the rows up to this time.")
-    valid: Cut = option(
-        "0.15",
-        "Validation span: a share (0.15), a number of steps (200), or its first date or time "
-        "(2019-01-01, @2019); @ before a whole number says that it is a time.",
-    )
-    test: Annotated[Cut, BeforeValidator(_or_none)] = option(
-        "0.15", "Test span, likewise (0.15, 200, 2019-01-01, @2019); 0 for none."
-    )
     windows: Literal["across", "within"] = option(
         "across",
         "across: the first windows of a span look back into the span before it (their targets "

@@ -1,12 +1,25 @@
-"""Which package does the job of a pair of kinds.
+"""Which package does the job of a kind of target.
 
-Each has `prepare`, which returns a job (`input_size`, `output_size`, `chosen`, `learnt`, `task`,
-`evaluate`, `describe`); `learnt_from_dict`, which reads back what `learnt.as_dict()` wrote; and
-`predict`, `evaluate` and `read_series`, which take a network to another table.
+Each has `prepare`, which returns a job (`chosen`, `learnt`, `task`, `evaluate`, `describe`);
+`learnt_from_dict`, which reads back what `learnt.as_dict()` wrote; and `predict` and `evaluate`,
+which take a network to another table. What is learnt makes the network (`learnt.network(topology,
+options)`).
 """
 
 from __future__ import annotations
 
-from elman.kinds import forecasting
+import importlib
+from typing import Any
 
-JOBS = {("series", "forecast"): forecasting}
+JOBS = {"forecast": "forecasting", "next": "generation"}
+_DEFAULT = "examples"
+
+
+def job_name(target_kind: str) -> str:
+    """Return the name of the package that does the job."""
+    return JOBS.get(target_kind, _DEFAULT)
+
+
+def job_of(target_kind: str) -> Any:
+    """Return the package that does the job."""
+    return importlib.import_module(f"elman.kinds.{job_name(target_kind)}")

@@ -1,4 +1,4 @@
-"""The options of a forecast."""
+"""The options of kinds: a forecast's own, and which options mean something to which kind."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
+from elman.data.options import DataOptions, SplitOptions
+from elman.kinds.inputs.options import AudioOptions, DnaOptions, PictureOptions, TextOptions
+from elman.kinds.targets.options import (
+    AnswerOptions,
+    DecodingOptions,
+    ExampleOptions,
+    StreamOptions,
+)
+from elman.networks.options import DecoderOptions
 from elman.options import MOST, Options, as_names, option
 
 
@@ -59,3 +68,41 @@ class ForecastOptions(Options):
         "auto", "One scale a column, or one for each group of a panel; auto: by group if there is."
     )
     stats: bool = option(False, "Also fit ARIMA and ETS as baselines (extra `stats`).")
+
+
+_EXAMPLES = (SplitOptions, ExampleOptions)
+INPUT_OPTIONS: dict[str, tuple[type[Options], ...]] = {
+    "text": (TextOptions,),
+    "audio": (AudioOptions,),
+    "dna": (DnaOptions,),
+    "video": (PictureOptions,),
+    "image": (PictureOptions,),
+}
+TARGET_OPTIONS: dict[str, tuple[type[Options], ...]] = {
+    "forecast": (DataOptions, ForecastOptions),
+    "next": (SplitOptions, StreamOptions),
+    "number": (*_EXAMPLES, AnswerOptions),
+    "score": (*_EXAMPLES, AnswerOptions),
+    "category": (*_EXAMPLES, AnswerOptions),
+    "tags": (*_EXAMPLES, AnswerOptions),
+    "text": (*_EXAMPLES, AnswerOptions, TextOptions, DecoderOptions, DecodingOptions),
+    "image": (*_EXAMPLES, PictureOptions, DecoderOptions, DecodingOptions),
+}
+"""Kind -> the groups of options that steer it, beside those of every network and training."""
+
+# Single options of other groups: a vector's columns that hold numbers, a generator's parts.
+_SINGLE = {"vector": ("categories",), "next": ("split",)}
+
+
+def used_by(inputs: tuple[str, ...], target: str) -> set[str]:
+    """Return the names of the options that mean something to these kinds."""
+    groups = [group for kind in inputs for group in INPUT_OPTIONS.get(kind, ())]
+    groups += TARGET_OPTIONS[target]
+    single = {name for kind in (*inputs, target) for name in _SINGLE.get(kind, ())}
+    return {name for group in groups for name in group.model_fields} | single
+
+
+def of_some_kind() -> set[str]:
+    """Return the names of all options that belong to some kinds only."""
+    every = (*INPUT_OPTIONS.values(), *TARGET_OPTIONS.values())
+    return {name for groups in every for group in groups for name in group.model_fields}

@@ -1,8 +1,22 @@
-"""Layers: cells unrolled over time, stacked, in both directions; and torch.nn's, replaced."""
+"""Layers: cells unrolled over time, stacked, in both directions; what looks over their outputs."""
 
 from elman.layers.accelerate import accelerate
+from elman.layers.attention import Attention
+from elman.layers.padding import padded, real_steps
+from elman.layers.pooling import Pooling
 from elman.layers.recurrent import Recurrent
 from elman.layers.rnn import GRU, LSTM, RNN
 from elman.layers.stack import Stack
 
-__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "Stack", "accelerate"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Attention",
+    "Pooling",
+    "Recurrent",
+    "Stack",
+    "accelerate",
+    "padded",
+    "real_steps",
+]

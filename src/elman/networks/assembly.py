@@ -1,10 +1,15 @@
-"""Puts a network together: recurrent layers and a head, by topology."""
+"""Puts a network together as the options say: recurrent layers, heads, decoders."""
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
 
-from elman.layers import GRU, LSTM, RNN
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from elman.layers import GRU, LSTM, RNN, Attention, Stack
+from elman.networks.decoder import Decoder
 from elman.networks.options import NetworkOptions
 from elman.networks.seq_to_seq import SeqToSeq
 from elman.networks.seq_to_vector import SeqToVector
@@ -15,15 +20,170 @@ NETWORKS = {"seq-to-seq": SeqToSeq, "seq-to-vector": SeqToVector}
 
 def build(topology: str, options: NetworkOptions, input_size: int, output_size: int) -> nn.Module:
     """Return a new network of `topology`, its parameters drawn from torch's generator."""
-    extra = {"nonlinearity": options.nonlinearity} if options.cell == "rnn" else {}
-    recurrent = CELLS[options.cell](
+    recurrent = recurrent_layer(options, input_size)
+    extra = {"pooling": options.pooling} if topology == "seq-to-vector" else {}
+    return NETWORKS[topology](
+        recurrent, output_width(recurrent), output_size, options.dropout, **extra
+    )
+
+
+def recurrent_layer(
+    options: NetworkOptions,
+    input_size: int,
+    *,
+    bidirectional: bool | None = None,
+    hidden: int | None = None,
+    layers: int | None = None,
+) -> RNN | GRU | LSTM:
+    """Return a new layer, batch first; what is not given is as the options say."""
+    extra: dict[str, Any] = {}
+    if options.cell == "rnn":
+        extra["nonlinearity"] = options.nonlinearity
+    layers = options.layers if layers is None else layers
+    return CELLS[options.cell](
         input_size,
-        options.hidden,
-        num_layers=options.layers,
+        options.hidden if hidden is None else hidden,
+        num_layers=layers,
         batch_first=True,
-        dropout=options.dropout if options.layers > 1 else 0.0,
-        bidirectional=options.bidirectional,
+        dropout=options.dropout if layers > 1 else 0.0,
+        bidirectional=options.bidirectional if bidirectional is None else bidirectional,
         **extra,
     )
-    recurrent_size = options.hidden * (2 if options.bidirectional else 1)
-    return NETWORKS[topology](recurrent, recurrent_size, output_size, options.dropout)
+
+
+def output_width(recurrent: Stack) -> int:
+    """Return how many features a layer answers at a step, both directions together."""
+    return recurrent.cells[0].output_size * recurrent.num_directions
+
+
+class Lent(nn.Module):
+    """An embedding that belongs to another part of the network, and is trained and saved there."""
+
+    def __init__(self, embed: nn.Embedding) -> None:
+        super().__init__()
+        self._of = (embed,)  # in a tuple, a module is no part of this one
+
+    def forward(self, tokens_N: Tensor) -> Tensor:
+        """Return the vectors `(N, E)` of tokens `(N,)`."""
+        return self._of[0](tokens_N)
+
+
+class Tied(nn.Module):
+    """Scores of tokens by an embedding's own matrix (Press and Wolf, 2017), and a bias.
+
+    Shapes: `(N, E)` to `(N, V)`.
+    """
+
+    def __init__(self, embed: nn.Embedding) -> None:
+        super().__init__()
+        self._of = (embed,)
+        self.bias = nn.Parameter(torch.zeros(embed.num_embeddings))
+
+    def forward(self, hidden_NE: Tensor) -> Tensor:
+        """Return the scores `(N, V)`."""
+        return F.linear(hidden_NE, self._of[0].weight, self.bias)
+
+
+def token_decoder(
+    options: Any,
+    vocabulary: int,
+    embedding: int,
+    *,
+    memory_size: int = 0,
+    context_size: int = 0,
+    embed: nn.Embedding | None = None,
+    embedding_dropout: float = 0.0,
+) -> Decoder:
+    """Return a new decoder over tokens.
+
+    With `tied`, the matrix of words in is that of words out too; where the layer is not as wide as
+    an embedding, a projection comes between.
+
+    Args:
+        options: with those of `NetworkOptions` and `DecoderOptions`.
+        vocabulary: how many tokens there are.
+        embedding: features of a token's vector.
+        memory_size: features of a step of the encoder's memory; 0: there is no encoder.
+        context_size: features of a vector fed at every step; 0: there is none.
+        embed: an embedding of another part of the network (the encoder's, of a vocabulary that
+            both share) to use as it is; not among the decoder's own parameters.
+        embedding_dropout: see `Decoder`.
+    """
+    hidden = options.hidden
+    if embed is None:
+        own = nn.Embedding(vocabulary, embedding)
+        # Zaremba et al. (2014): torch's N(0, 1) would make scores of a tied matrix far too large.
+        nn.init.uniform_(own.weight, -0.1, 0.1)
+    else:
+        own, embedding = embed, embed.embedding_dim
+    if not options.tied:
+        output: nn.Module = nn.Linear(hidden, vocabulary)
+    elif hidden == embedding:
+        output = Tied(own)
+    else:
+        output = nn.Sequential(nn.Linear(hidden, embedding, bias=False), Tied(own))
+    return _decoder(
+        options,
+        own if embed is None else Lent(embed),
+        embedding,
+        output,
+        memory_size=memory_size,
+        context_size=context_size,
+        embedding_dropout=embedding_dropout,
+    )
+
+
+def vector_decoder(
+    options: Any,
+    width: int,
+    *,
+    memory_size: int = 0,
+    context_size: int = 0,
+    output_size: int | None = None,
+) -> Decoder:
+    """Return a new decoder over vectors of `width` numbers, such as a picture's rows.
+
+    Args:
+        options: with those of `NetworkOptions` and `DecoderOptions`.
+        width: numbers of an element, read and written.
+        memory_size: features of a step of the encoder's memory; 0: there is no encoder.
+        context_size: features of a vector fed at every step; 0: there is none.
+        output_size: numbers written, where they are not `width`.
+    """
+    output = nn.Linear(options.hidden, width if output_size is None else output_size)
+    embed = nn.Linear(width, options.hidden)
+    return _decoder(
+        options,
+        embed,
+        options.hidden,
+        output,
+        memory_size=memory_size,
+        context_size=context_size,
+    )
+
+
+def _decoder(
+    options: Any,
+    embed: nn.Module,
+    embedding: int,
+    output: nn.Module,
+    *,
+    memory_size: int,
+    context_size: int,
+    embedding_dropout: float = 0.0,
+) -> Decoder:
+    attends = bool(memory_size) and options.attention != "none"
+    feeds = attends and options.input_feeding
+    hidden = options.hidden
+    input_size = embedding + context_size + (hidden if feeds else 0)
+    return Decoder(
+        embed,
+        recurrent_layer(options, input_size, bidirectional=False),
+        hidden,
+        output,
+        attention=Attention(hidden, memory_size, options.attention) if attends else None,
+        context_size=context_size,
+        input_feeding=feeds,
+        dropout=options.dropout,
+        embedding_dropout=embedding_dropout,
+    )

@@ -1,8 +1,16 @@
-"""Sequence to sequence, aligned: an output at every step."""
+"""Sequence to sequence, aligned: an output at every step.
+
+Legend: B batch, T time, I input features, H output features of the recurrent layer, O values in an
+answer, N real steps of all rows, F features of a vector.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+
+from elman.layers import Stack, real_steps
+from elman.layers.stack import Lengths
+from elman.networks.states import with_vector
 
 
 class SeqToSeq(nn.Module):
@@ -18,14 +26,27 @@ class SeqToSeq(nn.Module):
     """
 
     def __init__(
-        self, recurrent: nn.Module, recurrent_size: int, output_size: int, dropout: float = 0.0
+        self, recurrent: Stack, recurrent_size: int, output_size: int, dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.recurrent = recurrent
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(recurrent_size, output_size)
 
-    def forward(self, x_BTI: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, x_BTI: Tensor, lengths: Lengths | None = None) -> Tensor:
         """Return `y_BTO`."""
         hidden_BTH, _ = self.recurrent(x_BTI, lengths=lengths)
         return self.head(self.dropout(hidden_BTH))
+
+    def real_steps(
+        self, x_BTI: Tensor, lengths: Lengths | None = None, also_BF: Tensor | None = None
+    ) -> Tensor:
+        """Return the answers at real steps alone, `y_NO`: row 0's, then row 1's, and so on.
+
+        Args:
+            x_BTI: padded on the right.
+            lengths: real steps of each row; None: all are.
+            also_BF: a vector a row, appended to every step; `I` of the layer counts it.
+        """
+        hidden_BTH, _ = self.recurrent(with_vector(x_BTI, also_BF), lengths=lengths)
+        return self.head(self.dropout(real_steps(hidden_BTH, lengths)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any
 
@@ -53,18 +53,23 @@ def headline(run: RunData) -> Section:
 
 def _what(run: RunData) -> str:
     """Say in words what was forecast from what, and by which network."""
-    data, network = run.model.get("data") or {}, run.model.get("network") or {}
+    data = run.model.get("data") or {}
     step = data.get("step")
     ahead = f"{count(run.horizon, 'step')} ahead" + (f" (step: {step})" if step else "")
     words = f"Forecast: {' and '.join(run.targets) or 'nothing yet'}, {ahead}"
     if run.config.get("inputs"):
         words += f", from {_flat(run.config['inputs'])}"
-    words += "."
-    if network:
-        size = network.get("parameters")
-        words += f" Network: {network.get('cell', run.name)}, {network.get('topology', '')}"
-        words += f", {size:,} parameters." if isinstance(size, int) else "."
-    return words
+    return f"{words}. {network_words(run)}".strip()
+
+
+def network_words(run: RunData) -> str:
+    """Say which network ran; nothing where that is not known."""
+    network = run.model.get("network") or {}
+    if not network:
+        return ""
+    size = network.get("parameters")
+    words = f"Network: {network.get('cell', run.name)}, {network.get('topology', '')}"
+    return words + (f", {size:,} parameters." if isinstance(size, int) else ".")
 
 
 def _verdict_tone(run: RunData) -> Tone:
@@ -74,7 +79,13 @@ def _verdict_tone(run: RunData) -> Tone:
         model, others = run.model_score(split, target), run.baselines(split, target)
         if model and others:
             wins.append(as_float(model.get("mae")) < as_float(others[0].get("mae")))
-    if all(wins) and "but that is" in str(run.model.get("verdict")):
+    return verdict_tone(wins, run.model.get("verdict"))
+
+
+def verdict_tone(wins: Iterable[bool], verdict: object) -> Tone:
+    """Return good if the model is ahead in each contest and surely so, bad if in none."""
+    wins = list(wins)
+    if wins and all(wins) and "but that is" in str(verdict):
         return "note"  # ahead, yet not surely
     return "" if not wins else "good" if all(wins) else "note" if any(wins) else "bad"
 
@@ -100,20 +111,20 @@ def _tiles(run: RunData) -> list[Tile]:
     return tiles
 
 
-def data(run: RunData, series: Mapping[str, Any] | None) -> Section:
+def data(run: RunData) -> Section:
     """What the data is: a plot with the splits, facts, and what the check found."""
     record = run.model.get("data") or {}
     blocks: list[Block | str] = []
-    drawn, words = _panels(run, series)
+    drawn, words = _panels(run, run.series)
     if drawn:
         blocks.append(data_picture(drawn, run.spans, words))
     else:
         blocks.append(Paragraph("There is no series to draw.", "warning"))
     if record:
-        blocks.append(Facts(_facts(record)))
+        blocks.append(Facts(facts_of(record)))
         if record.get("spans"):
             blocks.append(_span_table(record["spans"]))
-        blocks.extend(_findings(record))
+        blocks.extend(findings(record))
     return Section("The data", blocks)
 
 
@@ -185,16 +196,19 @@ def _predicted_panels(run: RunData) -> list[tuple[str, np.ndarray, np.ndarray]]:
     return panels
 
 
-def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+def facts_of(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what model.json says of the table, as names and values."""
     columns = record.get("columns") or []
-    period = record.get("period")
-    season = count(period, "step") if isinstance(period, int) and period > 1 else "none"
+    season = None
+    if "period" in record:
+        period = record["period"]
+        season = count(period, "step") if isinstance(period, int) and period > 1 else "none"
     rows = [
         ("Name", record.get("name")),
         ("File", record.get("path")),
         ("SHA-256", record.get("sha256")),
-        ("Rows", _whole(record.get("rows"))),
-        ("Series", _whole(record.get("series"))),
+        ("Rows", whole(record.get("rows"))),
+        ("Series", whole(record.get("series"))),
         ("Step", record.get("step")),
         ("Season", season),
         ("Columns", ", ".join(str(c) for c in columns)),
@@ -202,7 +216,8 @@ def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in rows if value not in (None, "")]
 
 
-def _whole(value: Any) -> str | None:
+def whole(value: Any) -> str | None:
+    """Return a count with separators; None for what is none."""
     return f"{value:,}" if isinstance(value, int) else None
 
 
@@ -212,7 +227,7 @@ def _span_table(spans: Mapping[str, Any]) -> Table:
             SPLIT_NAMES.get(name, name),
             moment(span.get("from")),
             moment(span.get("to")),
-            _whole(span.get("steps")) or MISSING,
+            whole(span.get("steps")) or MISSING,
         )
         for name, span in spans.items()
         if isinstance(span, dict)
@@ -220,7 +235,8 @@ def _span_table(spans: Mapping[str, Any]) -> Table:
     return Table(("Split", "From", "To", "Steps"), rows, "Splits", "lllr")
 
 
-def _findings(record: Mapping[str, Any]) -> list[Block]:
+def findings(record: Mapping[str, Any]) -> list[Block]:
+    """Return what the check of the data found, worst first."""
     found = [f for f in record.get("findings") or [] if isinstance(f, dict)]
     if not found:
         return [Paragraph("The check found nothing that would spoil training.")]
@@ -252,7 +268,8 @@ def training(run: RunData) -> Section:
         return Section("How training went", blocks)
     pictures = []
     if any(np.isfinite(metrics.get(name, np.nan)).any() for name in ("train_loss", "valid_loss")):
-        pictures.append(loss_picture(metrics, best_epoch))
+        where = ", taken at the last step of each window," if run.job == "forecasting" else ""
+        pictures.append(loss_picture(metrics, best_epoch, where))
     for name, title in (
         ("valid_score", "Validation score"),
         ("gradient_norm", "Gradient norm"),
@@ -268,8 +285,8 @@ def _training_facts(
     record: Mapping[str, Any], metrics: Mapping[str, np.ndarray]
 ) -> list[tuple[str, str]]:
     rows = [
-        ("Epochs", _whole(record.get("epochs"))),
-        ("Best epoch", _whole(record.get("best_epoch"))),
+        ("Epochs", whole(record.get("epochs"))),
+        ("Best epoch", whole(record.get("best_epoch"))),
         (
             f"Best validation {record.get('score') or 'score'}",
             number(as_float(record.get("best_score"))),

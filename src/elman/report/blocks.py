@@ -127,7 +127,8 @@ class Picture:
     """A drawing with its words; `caption` says what is seen, also to those who cannot see it.
 
     `narrow` is the same drawing for a phone, where `svg` would shrink beyond reading; `alt` stands
-    in for the caption of a small picture that shows none.
+    in for the caption of a small picture that shows none; `pixels` tells that it holds an image
+    whose colours carry values, which a dark page must not change.
     """
 
     title: str
@@ -137,6 +138,7 @@ class Picture:
     keys: Sequence[Key] = ()
     size: Literal["wide", "half", "third"] = "wide"
     alt: str = ""
+    pixels: bool = False
     kind: ClassVar[str] = "picture"
 
 
@@ -151,7 +153,171 @@ class Gallery:
     kind: ClassVar[str] = "gallery"
 
 
-Block = Paragraph | Verdict | Tiles | Table | Facts | Remarks | Code | Picture | Gallery
+@dataclass(frozen=True)
+class Token:
+    """A word or letter; `shade` from -1 to 1 says how strongly it is coloured, and in which colour.
+
+    `under` is written below it (a tag), `wrong` marks that as wrong; `hint` is shown to a pointer.
+    """
+
+    text: str
+    shade: float | None = None
+    under: str = ""
+    wrong: bool = False
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Text word by word; `between` stands between two of them. `label` says what it is."""
+
+    tokens: Sequence[Token]
+    label: str = ""
+    between: str = " "
+    kind: ClassVar[str] = "tokens"
+
+
+@dataclass(frozen=True)
+class Letters:
+    """A sequence of letters in groups of ten, each with the place of its first letter.
+
+    A shade from 0 to 1 is drawn as a bar above the letter, and as its size and colour.
+    """
+
+    groups: Sequence[tuple[int, Sequence[Token]]]
+    label: str
+    kind: ClassVar[str] = "letters"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A share of one as a bar, with its value in words."""
+
+    label: str
+    share: float
+    value: str
+    tone: Tone = ""
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Shares under each other."""
+
+    bars: Sequence[Bar]
+    kind: ClassVar[str] = "bars"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A PNG, in base64, with the words for those who cannot see it."""
+
+    png: str
+    alt: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Pictures in a row, wrapped where there is no room; `sequence` marks them as in order."""
+
+    photos: Sequence[Photo]
+    caption: str = ""
+    sequence: bool = False
+    kind: ClassVar[str] = "photos"
+
+
+@dataclass(frozen=True)
+class Shade:
+    """A cell of a matrix: a text, how dark it is (0 to 1), and in the colour of right or wrong."""
+
+    text: str = ""
+    amount: float = 0.0
+    wrong: bool = False
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix of shaded cells with names on both axes; `words` say what is seen in it.
+
+    `alt` stands in for cells without texts, for those who cannot see their shades.
+    """
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    cells: Sequence[Sequence[Shade]]
+    row_title: str
+    column_title: str
+    title: str = ""
+    words: str = ""
+    alt: str = ""
+    kind: ClassVar[str] = "matrix"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A name and a text in full, as they stand in the data."""
+
+    name: str
+    text: str
+    tone: Tone = ""
+
+
+@dataclass(frozen=True)
+class Sayings:
+    """Texts under their names: the truth, the prediction."""
+
+    rows: Sequence[Said]
+    kind: ClassVar[str] = "sayings"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A numbered list of texts, best first."""
+
+    title: str
+    items: Sequence[str]
+    kind: ClassVar[str] = "listing"
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A text that a network wrote on from a prompt, as it stands, and how it was drawn."""
+
+    prompt: str
+    text: str
+    how: str = ""
+    kind: ClassVar[str] = "passage"
+
+
+@dataclass(frozen=True)
+class Card:
+    """One example: what went in on the left, what came out on the right, the rest below.
+
+    `even` gives both sides the same room.
+    """
+
+    title: str
+    left: Sequence[Block]
+    right: Sequence[Block]
+    below: Sequence[Block] = ()
+    tone: Tone = ""
+    even: bool = False
+    kind: ClassVar[str] = "card"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section."""
+
+    text: str
+    kind: ClassVar[str] = "heading"
+
+
+Block = (
+    Paragraph | Verdict | Tiles | Table | Facts | Remarks | Code | Picture | Gallery | Tokens
+    | Letters | Bars | Photos | Matrix | Sayings | Listing | Passage | Card | Heading
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,51 @@ from typing import TYPE_CHECKING, Any
 from elman.files import write_atomically
 from elman.report import about, forecasts, scores
 from elman.report.blocks import Picture, Section
+from elman.report.examples import answers, cards, scoring, summary, texts
 from elman.report.figures.canvas import PALETTE, with_prefix
 from elman.report.reading import read_run
+from elman.report.run_data import RunData
 
 if TYPE_CHECKING:
     from jinja2 import Template
+
+
+_RUN = (about.training, about.configuration, about.versions)
+# Job of a run -> what its page shows, in order; a section that has nothing to show is None.
+SECTIONS: dict[str, tuple[Callable[[RunData], Section | None], ...]] = {
+    "forecasting": (
+        about.headline,
+        about.data,
+        about.training,
+        forecasts.forecasts,
+        scores.scores,
+        scores.horizon,
+        scores.residuals,
+        forecasts.worst,
+        about.configuration,
+        about.versions,
+    ),
+    "examples": (
+        summary.headline,
+        summary.data,
+        scoring.scores,
+        scoring.folds,
+        answers.details,
+        cards.examples,
+        texts.generated,
+        *_RUN,
+    ),
+    "generation": (
+        summary.headline,
+        texts.generated,
+        summary.data,
+        scoring.scores,
+        scoring.folds,
+        answers.details,
+        cards.examples,
+        *_RUN,
+    ),
+}
 
 
 def write_report(run_folder: Path, *, series: Mapping[str, Any] | None = None) -> Path:
@@ -23,26 +64,15 @@ def write_report(run_folder: Path, *, series: Mapping[str, Any] | None = None) -
     Args:
         run_folder: a folder written by `elman fit`; metrics and predictions may be short or
             absent, which the page says.
-        series: the raw data for the data plot, `{"columns": [...], "groups": [{"key": str | None,
+        series: of forecasts, the raw data for the data plot, `{"columns": [...], "groups": [{"key": str | None,
             "time": array | None, "values": {column: array}}]}`; without it the plot shows what
             predictions.csv holds.
 
     Raises:
         InputError: if the folder is not a run, or a file of it cannot be read or written.
     """
-    run = read_run(Path(run_folder))
-    sections = [
-        about.headline(run),
-        about.data(run, series),
-        about.training(run),
-        forecasts.forecasts(run),
-        scores.scores(run),
-        scores.horizon(run),
-        scores.residuals(run),
-        forecasts.worst(run),
-        about.configuration(run),
-        about.versions(run),
-    ]
+    run = replace(read_run(Path(run_folder)), series=series)
+    sections = [build(run) for build in SECTIONS[run.job]]
     data_name = (run.model.get("data") or {}).get("name") or run.folder.resolve().name
     title = f"{run.name} on {data_name}"
     return _write(run.folder / "report.html", title, "", [s for s in sections if s])
@@ -73,6 +103,7 @@ def _write(path: Path, title: str, intro: str, sections: Sequence[Section]) -> P
         nonlocal drawings
         drawings += 1
         prefix = f"f{drawings}-"
+        kind += " pixels" if picture.pixels else ""
         name = Markup('<svg class="plot {}" role="img" aria-labelledby="{}t {}d" ').format(
             kind, prefix, prefix
         )

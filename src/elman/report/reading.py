@@ -15,7 +15,8 @@ import polars as pl
 import yaml
 
 from elman.errors import InputError
-from elman.report.run_data import RunData, as_float, is_number, parse_times
+from elman.report.examples.samples import Samples, read_samples
+from elman.report.run_data import RunData, as_float, is_number, job_of, parse_times
 
 _NEEDED = ("split", "origin", "step", "time", "target", "truth", "forecast")
 
@@ -42,15 +43,18 @@ def read_run(folder: Path) -> RunData:
     config_text = _read_text(config_path) if config_path.exists() else ""
     if not config_text:
         notes.append("config.yaml is absent: the options of the run are not known.")
-    return RunData(
-        folder=folder,
-        config=_read_config(config_path, config_text),
-        config_text=config_text,
-        model=model,
-        metrics=_read_metrics(folder / "metrics.jsonl", notes),
-        predictions=_read_predictions(folder / "predictions.csv", notes),
-        notes=notes,
-    )
+    config = _read_config(config_path, config_text)
+    metrics = _read_metrics(folder / "metrics.jsonl", notes)
+    job, predictions = job_of(model, config), folder / "predictions.csv"
+    forecasts, answers, samples = None, None, Samples()
+    if job == "forecasting":
+        forecasts = _read_forecasts(predictions, notes)
+    else:
+        # A generator's text is in samples.json: it need not have answers besides.
+        if job == "examples" or predictions.exists():
+            answers = _read_answers(predictions, notes)
+        samples = read_samples(folder / "samples.json", notes)
+    return RunData(folder, config, config_text, model, metrics, forecasts, notes, answers, samples)
 
 
 def _read_text(path: Path) -> str:
@@ -108,19 +112,39 @@ def _read_metrics(path: Path, notes: list[str]) -> dict[str, np.ndarray]:
     }
 
 
-def _read_predictions(path: Path, notes: list[str]) -> pl.DataFrame | None:
+def _read_table(
+    path: Path, needed: tuple[str, ...], what: str, notes: list[str]
+) -> pl.DataFrame | None:
+    """Return a CSV as text, or None with the reason noted; `what` is what it holds."""
     if not path.exists():
-        notes.append("predictions.csv is absent: there are no forecasts to show.")
+        notes.append(f"{path.name} is absent: there are no {what} to show.")
         return None
     try:
         frame = pl.read_csv(path, infer_schema=False, truncate_ragged_lines=True)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else "empty"
-        notes.append(f"predictions.csv cannot be read ({reason}): there are no forecasts to show.")
+        notes.append(f"{path.name} cannot be read ({reason}): there are no {what} to show.")
         return None
-    absent = [name for name in _NEEDED if name not in frame.columns]
+    absent = [name for name in needed if name not in frame.columns]
     if absent:
-        notes.append(f"predictions.csv lacks {', '.join(absent)}: forecasts are not shown.")
+        notes.append(f"{path.name} lacks {', '.join(absent)}: {what} are not shown.")
+        return None
+    return frame
+
+
+def _read_answers(path: Path, notes: list[str]) -> pl.DataFrame | None:
+    frame = _read_table(path, ("split", "prediction"), "answers", notes)
+    if frame is None:
+        return None
+    for name in ("row", "truth", "loss"):
+        if name not in frame.columns:
+            frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(name))
+    return frame.with_columns(_finite("loss"))
+
+
+def _read_forecasts(path: Path, notes: list[str]) -> pl.DataFrame | None:
+    frame = _read_table(path, _NEEDED, "forecasts", notes)
+    if frame is None:
         return None
     for name in ("group", "baseline"):
         if name not in frame.columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from elman.kinds.jobs import job_name
 from elman.options import split_names
+from elman.report.examples.samples import Samples
 
 SPLIT_NAMES = {"train": "training", "valid": "validation", "test": "test"}
 _TIME_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M")
@@ -27,7 +30,16 @@ class Span:
 
 @dataclass(frozen=True)
 class RunData:
-    """A run folder as read: `metrics` by column; `predictions` with parsed times, or None."""
+    """A run folder as read, whatever its job.
+
+    Attributes:
+        metrics: of each epoch, by column.
+        predictions: forecasts with parsed times; None without, and for another job.
+        answers: the rows of predictions.csv for a job of examples, as text; None without.
+        samples: what samples.json holds; empty for forecasts.
+        series: the raw data for the data plot of forecasts (see `write_report`).
+        notes: what is missing or damaged.
+    """
 
     folder: Path
     config: dict[str, Any]
@@ -36,6 +48,25 @@ class RunData:
     metrics: dict[str, np.ndarray]
     predictions: pl.DataFrame | None
     notes: list[str] = field(default_factory=list)
+    answers: pl.DataFrame | None = None
+    samples: Samples = field(default_factory=Samples)
+    series: Mapping[str, Any] | None = None
+
+    @cached_property
+    def job(self) -> str:
+        """What the run does: `forecasting`, `examples` or `generation`."""
+        return job_of(self.model, self.config)
+
+    @cached_property
+    def target_kind(self) -> str:
+        """The kind of target, such as `category`; empty if the folder does not say."""
+        return target_kind_of(self.model, self.config)
+
+    @cached_property
+    def inputs(self) -> list[str]:
+        """The inputs as declared: `text:review`."""
+        known = self.config.get("inputs")
+        return [str(each) for each in known] if isinstance(known, list) else [str(known or "")]
 
     @cached_property
     def name(self) -> str:
@@ -171,6 +202,21 @@ class RunData:
         return [(ranked[0], "best"), (ranked[len(ranked) // 2], "median"), (ranked[-1], "worst")]
 
 
+def target_kind_of(model: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Return the kind of target of a run's model.json and config.yaml; empty if neither says."""
+    known = _part(model, "target").get("kind")
+    return str(known or str(config.get("target") or "").partition(":")[0]).strip()
+
+
+def job_of(model: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Return the job of a run: that of model.json, or of the kind of its target."""
+    known = model.get("job")
+    if known in ("forecasting", "examples", "generation"):
+        return str(known)
+    # Runs older than the key are forecasts; a run that has not finished has no model.json.
+    return "forecasting" if model else job_name(target_kind_of(model, config) or "forecast")
+
+
 def as_float(value: Any, default: float = np.nan) -> float:
     """Return a number from JSON as a float; `default` for null or anything else."""
     return float(value) if isinstance(value, (int, float)) else default
@@ -186,7 +232,7 @@ def parse_moment(value: Any) -> np.datetime64 | int | None:
     return int(parsed[0]) if parsed.dtype == pl.Int64 else np.datetime64(parsed[0], "us")
 
 
-def _part(record: dict[str, Any], name: str) -> dict[str, Any]:
+def _part(record: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = record.get(name)
     return value if isinstance(value, dict) else {}
 

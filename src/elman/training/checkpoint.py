@@ -1,12 +1,15 @@
 """Everything a run needs to go on as if it had never stopped, in one file that is whole or absent.
 
-A checkpoint is a safetensors file: the network, the best network so far and the optimiser's
-tensors; in its header, as JSON, the position in the data, the schedule and the best score.
+A checkpoint is a safetensors file: groups of tensors (the network, the best one so far, averaged
+weights, the state that a stream carries from one mini-batch to the next) and the optimiser's; in its
+header, as JSON, the position in the data, the schedule and the best score.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,19 +57,20 @@ class Progress:
 def save(
     path: Path,
     progress: Progress,
-    network: nn.Module,
-    best: dict[str, Tensor],
+    groups: Mapping[str, Mapping[str, Tensor]],
     optimizer: torch.optim.Optimizer,
     data: str,
 ) -> None:
     """Write the checkpoint at `path`; the previous one stays until this one is whole.
 
-    `data` is a digest of what the network is trained on, and how.
+    `groups` are tensors by name, `network` among them; `data` is a digest of what the network is
+    trained on, and how.
     """
     from safetensors.torch import save as to_bytes
 
-    tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"best/{name}": value for name, value in best.items()}
+    tensors = {
+        f"{group}/{name}": value for group, named in groups.items() for name, value in named.items()
+    }
     state = optimizer.state_dict()
     scalars: dict[str, dict[str, Any]] = {}
     for index, entries in state["state"].items():
@@ -80,21 +84,27 @@ def save(
         "progress": json.dumps(asdict(progress)),
         "optimizer": json.dumps({"groups": state["param_groups"], "scalars": scalars}),
     }
-    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_atomically(path, to_bytes(contiguous, header))
+    # Copies: tied parameters share memory, which the format refuses.
+    stored: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, value in tensors.items():
+        value = value.detach().cpu().contiguous()
+        stored[name] = value.clone() if value.data_ptr() in seen else value
+        seen.add(value.data_ptr())
+    write_atomically(path, to_bytes(stored, header))
 
 
 def load(
     path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, data: str
-) -> tuple[Progress, dict[str, Tensor]]:
-    """Restore network and optimiser from `path`; return the progress and the best weights.
+) -> tuple[Progress, dict[str, dict[str, Tensor]]]:
+    """Restore network and optimiser from `path`; return the progress and the groups of tensors.
 
     Raises:
         InputError: the file is damaged, or was made with another network or with other data.
     """
     from safetensors import SafetensorError, safe_open
 
-    groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
+    groups: dict[str, dict[str, Tensor]] = defaultdict(dict)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata()
@@ -115,7 +125,7 @@ def load(
             "was made, so the run cannot go on as if it had never stopped; bring the old ones "
             "back, or start a new run"
         )
-    return progress, groups["best"]
+    return progress, groups
 
 
 def _restore(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +35,12 @@ class Task(Protocol):
     """What the loop must know of the job at hand."""
 
     score_name: str
+    carried: dict[str, Tensor]
+    """What a stream carries from one mini-batch to the next; empty where nothing is carried."""
+
+    def begin_epoch(self, share: float) -> None:
+        """An epoch begins, or goes on; `share` of all epochs lies behind it."""
+        ...
 
     def order(self, batch_size: int, shuffle: torch.Generator) -> list[Any]:
         """Return one epoch's mini-batches, as names that `batch` understands."""
@@ -86,6 +92,9 @@ class Trainer:
         self._parameters = list(self.network.parameters())
         self._device = self._parameters[0].device
         self.progress = Progress()
+        decay = self.options.average
+        self.average = Average(self.network, decay) if decay else None
+        self._carried: dict[str, Tensor] = {}
         self.best: dict[str, Tensor] = {}
         self.interrupted = False
         self._saved_at = time.monotonic()
@@ -93,9 +102,15 @@ class Trainer:
     def resume(self) -> None:
         """Go back to the last checkpoint, if there is one."""
         if self.folder and (path := self.folder / checkpoint.FILE_NAME).exists():
-            self.progress, self.best = checkpoint.load(
+            self.progress, groups = checkpoint.load(
                 path, self.network, self.optimizer, self.data
             )
+            self.best = groups["best"]
+            if self.average is not None:
+                self.average.weights = [
+                    groups["average"][name].to(self._device) for name in self.average.names
+                ]
+            self._carried = groups["carried"]
             self.progress.stopped = self._why_stop()
 
     def run(self) -> Progress:
@@ -123,6 +138,10 @@ class Trainer:
             group["lr"] = rate
         shuffle = generator(options.seed, "order", progress.epoch)
         names = self.task.order(options.batch_size, shuffle)
+        self.task.begin_epoch(progress.epoch / max(1, options.epochs))
+        if self._carried:  # the epoch goes on in a resumed run
+            self.task.carried = {k: v.to(self._device) for k, v in self._carried.items()}
+            self._carried = {}
         self.network.train()
         for name in names[progress.batch :]:
             started = time.monotonic()
@@ -160,6 +179,8 @@ class Trainer:
         if options.clip_value:
             nn.utils.clip_grad_value_(self._parameters, options.clip_value)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(progress.step)
         progress.batch += 1
         progress.step += 1
         progress.examples += len(batch)
@@ -170,7 +191,9 @@ class Trainer:
     def _finish_epoch(self, rate: float) -> None:
         progress = self.progress
         self.network.eval()
-        valid_loss, score = self.task.validate(self.network)
+        with self.average.in_place() if self.average is not None else nullcontext():
+            valid_loss, score = self.task.validate(self.network)
+            state = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         if not math.isfinite(score):
             bad = [name for name, p in self.network.named_parameters() if not p.isfinite().all()]
             where = f"; not finite: {', '.join(bad)}" if bad else ""
@@ -182,7 +205,7 @@ class Trainer:
         best = progress.best_score is None or score < progress.best_score
         if best:
             progress.best_score, progress.best_epoch = score, progress.epoch
-            self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+            self.best = state
         self.observer.epoch(
             EpochMetrics(
                 epoch=progress.epoch,
@@ -221,7 +244,13 @@ class Trainer:
         # Where a step has just overflowed, the last good checkpoint stays; the next step tells.
         if self.folder and all(p.isfinite().all() for p in self._parameters):
             path = self.folder / checkpoint.FILE_NAME
-            checkpoint.save(path, self.progress, self.network, self.best, self.optimizer, self.data)
+            groups = {
+                "network": self.network.state_dict(),
+                "best": self.best,
+                "average": self.average.named() if self.average is not None else {},
+                "carried": self.task.carried if self.progress.batch else {},
+            }
+            checkpoint.save(path, self.progress, groups, self.optimizer, self.data)
         self._saved_at = time.monotonic()
 
     def _why_not_finite(self, batch: Batch, loss: float) -> str:
@@ -269,6 +298,43 @@ class Trainer:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+class Average:
+    """An exponential moving average of a network's parameters (Polyak & Juditsky 1992).
+
+    Args:
+        network: whose parameters are followed.
+        decay: share of the average that a step keeps, once many steps are done; before, less, so
+            that the first weights are soon forgotten.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        named = dict(network.named_parameters())
+        self.names, self._parameters = list(named), list(named.values())
+        self.weights = [parameter.detach().clone() for parameter in self._parameters]
+        self._decay = decay
+
+    def update(self, step: int) -> None:
+        """Take the weights after one more step in."""
+        keep = min(self._decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.weights, self._parameters, 1 - keep)
+
+    def named(self) -> dict[str, Tensor]:
+        """Return the averages by the parameters' names."""
+        return dict(zip(self.names, self.weights, strict=True))
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Inside the block the network has the averaged weights."""
+        with torch.no_grad():
+            own = [parameter.detach().clone() for parameter in self._parameters]
+            torch._foreach_copy_(self._parameters, self.weights)
+            try:
+                yield
+            finally:
+                torch._foreach_copy_(self._parameters, own)
 
 
 def make_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:

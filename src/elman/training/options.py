@@ -13,9 +13,9 @@ class TrainingOptions(Options):
     """Training."""
 
     epochs: int = option(
-        100, "Passes over the training span, in total (also when resumed).", ge=1, le=_EPOCHS
+        100, "Passes over what is trained on, in total (also when resumed).", ge=1, le=_EPOCHS
     )
-    batch_size: int = option(32, "Windows in a mini-batch.", ge=1, le=MOST)
+    batch_size: int = option(32, "Windows, or rows, in a mini-batch.", ge=1, le=MOST)
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = option("adam", "The optimiser.")
     learning_rate: float = option(1e-3, "Step size of the optimiser.", gt=0)
     momentum: float = option(0.9, "Of SGD (Nesterov) and RMSprop.", ge=0, lt=1)
@@ -32,6 +32,13 @@ class TrainingOptions(Options):
         1.0, "Largest norm of the gradient (Pascanu 2013); 0 for no limit.", ge=0
     )
     clip_value: float | None = option(None, "Largest absolute value of a gradient.", gt=0)
+    average: float = option(
+        0.0,
+        "Validate and keep a moving average of the weights, of which a step keeps this share "
+        "(such as 0.999); 0 for none.",
+        ge=0,
+        lt=1,
+    )
     patience: int = option(
         20,
         "Epochs without a better validation score before training stops; 0: never.",

@@ -37,6 +37,7 @@ class Evaluation:
     predictions: list[pl.DataFrame] = field(default_factory=list)
     noise: dict[tuple[str, str], float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    samples: None = None  # the report draws forecasts from predictions.csv
 
     @property
     def verdict(self) -> str:

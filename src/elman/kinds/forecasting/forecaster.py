@@ -19,7 +19,9 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from elman import networks
 from elman.data.batch import Batch
+from elman.data.findings import count
 from elman.data.panel import FILLED, TIME, Panel, make_panel
 from elman.data.steps import Step
 from elman.data.table import Table
@@ -95,6 +97,15 @@ class Forecaster:
     def input_size(self) -> int:
         """Features that a step reads."""
         return len(self.feature_names)
+
+    def network(self, topology: str, options: Any, modules: Mapping[str, nn.Module]) -> nn.Module:
+        """Return a new network for windows of these features."""
+        return networks.build(topology, options, self.input_size, self.target.output_size)
+
+    def summary(self) -> str:
+        """Return what goes in and out at a step, in words."""
+        ins, outs = count(self.input_size, "feature"), count(self.target.output_size, "value")
+        return f"{ins} in, {outs} out"
 
     @property
     def feature_names(self) -> list[str]:

@@ -36,16 +36,6 @@ class ForecastJob:
     options: Options
 
     @property
-    def input_size(self) -> int:
-        """Features that a step reads."""
-        return self.forecaster.input_size
-
-    @property
-    def output_size(self) -> int:
-        """Values that the network answers."""
-        return self.forecaster.target.output_size
-
-    @property
     def learnt(self) -> Forecaster:
         """What a network needs beside its weights."""
         return self.forecaster
@@ -109,6 +99,11 @@ class ForecastJob:
             "period": self.forecaster.period,
         }
 
+    def describe_target(self) -> dict[str, Any]:
+        """Return what model.json says of the target beside its columns."""
+        target = self.forecaster.target
+        return {"horizon": target.horizon, "quantiles": list(target.quantiles)}
+
     def _histories(self) -> list[np.ndarray]:
         """Return what the baselines may learn from, for each part: its group's training span.
 
@@ -147,6 +142,10 @@ class ForecastTask:
         self.score_name = forecaster.target.score_name
         self._forecaster, self._train, self._valid = forecaster, train, valid
         self._precision = precision
+        self.carried: dict[str, Tensor] = {}
+
+    def begin_epoch(self, share: float) -> None:
+        """Nothing of a forecast changes from epoch to epoch."""
 
     def order(self, batch_size: int, shuffle: torch.Generator) -> list[Tensor]:
         """Return one epoch's mini-batches."""

@@ -40,7 +40,7 @@ _SEASONS_ASKED = 20  # of a panel's longest series
 
 
 def prepare(
-    inputs: Declaration,
+    inputs: tuple[Declaration, ...],
     target: Declaration,
     options: Any,
     topology: str,
@@ -61,8 +61,9 @@ def prepare(
     Raises:
         InputError: the data cannot be used; if it is one of several errors, all are in `findings`.
     """
+    source = inputs[0]  # `kinds.ONLY` allows no more
     findings += _overlooked(table, options)
-    panel = _read(table, inputs, target, options)
+    panel = _read(table, source, target, options)
     findings += panel.findings
     raise_errors(findings)
     horizon = options.horizon
@@ -79,7 +80,7 @@ def prepare(
     findings += check_panel(
         panel,
         splits,
-        inputs=list(inputs.columns),
+        inputs=list(source.columns),
         targets=list(target.columns),
         known=list(options.known),
         lookback=lookback,
@@ -97,7 +98,7 @@ def prepare(
         parts = [part for part in parts if part.key not in unscaled]
     learnt_inputs = SeriesInput.learn(
         training,
-        inputs.columns,
+        source.columns,
         options.known,
         options.calendar,
         options.scaling,

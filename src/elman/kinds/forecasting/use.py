@@ -28,7 +28,7 @@ TABLE = "table"  # the one split of a table that is scored whole
 
 
 def predict(
-    network: nn.Module, forecaster: Forecaster, table: Table
+    network: nn.Module, forecaster: Forecaster, table: Table, options: Any = None
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """Forecast the steps that follow the last values of each series of a table.
 
@@ -54,7 +54,7 @@ def predict(
 
 
 def evaluate(
-    network: nn.Module, forecaster: Forecaster, name: str, table: Table
+    network: nn.Module, forecaster: Forecaster, name: str, table: Table, options: Any = None
 ) -> tuple[Evaluation, list[Finding]]:
     """Score forecasts from every step of a table beside the naive baselines.
 

@@ -12,17 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from elman.kinds.targets import metrics
+
 Axis = int | tuple[int, ...] | None
 Row = dict[str, Any]
 
 SPLITS = {"valid": "validation span", "test": "test span", "table": "table given"}
-METRICS = {
-    "mae": "MAE",
-    "rmse": "RMSE",
-    "mase": "MASE",
-    "smape": "sMAPE",
-    "pinball": "pinball loss",
-}
+METRICS = {key: metrics.METRICS[key].label for key in ("mae", "rmse", "mase", "smape", "pinball")}
 HARDLY = 0.01  # a gain below this share of the baseline's error is said to hardly be one
 NOISE = 0.05
 MANY_TARGETS = 3  # more than these are summed up in one sentence

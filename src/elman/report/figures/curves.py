@@ -23,8 +23,13 @@ _BASELINES = {"dash": "--", "dot": ":", "dashdot": "-."}
 _CUT_RATIO = 3
 
 
-def loss_picture(metrics: Mapping[str, np.ndarray], best_epoch: int | None) -> Picture:
-    """Draw training and validation loss by epoch with the best epoch marked."""
+def loss_picture(
+    metrics: Mapping[str, np.ndarray], best_epoch: int | None, where: str = ""
+) -> Picture:
+    """Draw training and validation loss by epoch with the best epoch marked.
+
+    `where` says in a clause what the validation loss was taken at, if not at all of it.
+    """
     epochs = metrics["epoch"].astype(int)
     curves = {name: metrics[name] for name in ("train_loss", "valid_loss") if has(metrics, name)}
     keys = [
@@ -44,11 +49,18 @@ def loss_picture(metrics: Mapping[str, np.ndarray], best_epoch: int | None) -> P
         _mark_best(axes, best_epoch, epochs, named=True)
 
     return picture(
-        "Loss", _loss_words(epochs, curves, best_epoch), draw, keys=keys, size="half", height=230
+        "Loss",
+        _loss_words(epochs, curves, best_epoch, where),
+        draw,
+        keys=keys,
+        size="half",
+        height=230,
     )
 
 
-def _loss_words(epochs: np.ndarray, curves: dict[str, np.ndarray], best_epoch: int | None) -> str:
+def _loss_words(
+    epochs: np.ndarray, curves: dict[str, np.ndarray], best_epoch: int | None, where: str
+) -> str:
     words = []
     if "train_loss" in curves:
         first, last = curves["train_loss"][[0, -1]]
@@ -60,8 +72,7 @@ def _loss_words(epochs: np.ndarray, curves: dict[str, np.ndarray], best_epoch: i
         valid = curves["valid_loss"]
         lowest = int(np.nanargmin(valid))
         words.append(
-            "Validation loss, taken at the last step of each window, was lowest at epoch "
-            f"{epochs[lowest]}: {number(valid[lowest])}."
+            f"Validation loss{where} was lowest at epoch {epochs[lowest]}: {number(valid[lowest])}."
         )
         rise = valid[-1] / valid[lowest] - 1 if valid[lowest] > 0 else 0.0
         if rise > 0.05:

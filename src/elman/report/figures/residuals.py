@@ -47,8 +47,8 @@ def over_time(x: np.ndarray, residual: np.ndarray) -> Picture:
     return picture("Residuals over time", words, draw, size="half", height=220)
 
 
-def histogram(residual: np.ndarray) -> Picture:
-    """Draw the residuals' histogram with the mean marked."""
+def histogram(residual: np.ndarray, name: str = "forecast") -> Picture:
+    """Draw the residuals' histogram with the mean marked; `name` is what the answer is called."""
     mean = float(residual.mean())
     low, high = np.quantile(residual, [0.05, 0.95])
 
@@ -63,7 +63,7 @@ def histogram(residual: np.ndarray) -> Picture:
         axes.stairs(counts, edges, fill=True, color=colour("model"), alpha=0.55)
         axes.axvline(0, color=colour("soft"), linewidth=0.9)
         axes.axvline(mean, color=colour("second"), linewidth=1.4, dashes=(4, 2))
-        dress(axes, residual, x_label="truth − forecast")
+        dress(axes, residual, x_label=f"truth − {name}")
 
     words = (
         f"Mean {number(mean)} (dashed); 90% of the residuals lie between {number(float(low))}"
@@ -116,8 +116,8 @@ def autocorrelation_words(correlations: np.ndarray, band: float) -> str:
     )
 
 
-def scatter(truth: np.ndarray, forecast: np.ndarray, unit: str) -> Picture:
-    """Draw the forecasts against the truth, with the line on which they would be exact."""
+def scatter(truth: np.ndarray, forecast: np.ndarray, unit: str, name: str = "forecast") -> Picture:
+    """Draw the forecasts (called `name`) against the truth, with the line where they are exact."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -125,7 +125,7 @@ def scatter(truth: np.ndarray, forecast: np.ndarray, unit: str) -> Picture:
         ends = [float(both.min()), float(both.max())]
         axes.plot(ends, ends, color=colour("soft"), linewidth=0.9, dashes=(3, 2))
         _points(axes, truth, forecast)
-        dress(axes, both, y_label="forecast", x_label=f"truth, {label(unit, 24)}")
+        dress(axes, both, y_label=name, x_label=f"truth, {label(unit, 24)}")
 
     words = "Points on the dashed line are exact."
     if len(truth) > 2 and truth.std() > 0 and forecast.std() > 0:
@@ -133,9 +133,11 @@ def scatter(truth: np.ndarray, forecast: np.ndarray, unit: str) -> Picture:
         slope = float(np.polyfit(truth, forecast, 1)[0])
         words += f" Correlation {correlation:.3f}, slope {slope:.2f}"
         words += (
-            ": large values are forecast too low and small ones too high." if slope < 0.9 else "."
+            f": a {name} of a large value is too low, of a small one too high."
+            if slope < 0.9
+            else "."
         )
-    return picture("Truth against forecast", words.replace("-", "−"), draw, size="half", height=260)
+    return picture(f"Truth against {name}", words.replace("-", "−"), draw, size="half", height=260)
 
 
 def _points(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:

@@ -1,0 +1,280 @@
+"""From a table of examples to a job: which rows are for what, learning, encoding, bad rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from elman.data.encoded import encode_rows
+from elman.data.findings import Finding, count, raise_errors
+from elman.data.parts import PARTS, Parts, assign, folds
+from elman.data.ragged import Ragged
+from elman.data.table import Table
+from elman.errors import BadCellError, InputError
+from elman.kinds import Declaration, input_class, target_class
+from elman.kinds.examples.encoded import Encoded
+from elman.kinds.examples.job import ExampleJob
+from elman.kinds.examples.learnt import Learnt
+from elman.kinds.examples.rows import Rows
+from elman.kinds.targets.tags import disagree, split
+from elman.kinds.targets.target import Target
+from elman.kinds.vocabulary import Vocabulary
+
+_NAMED = 5  # rows that a message lists
+
+
+def prepare(
+    inputs: tuple[Declaration, ...],
+    target: Declaration,
+    options: Any,
+    topology: str,
+    table: Table,
+    valid: Table | None,
+    findings: list[Finding],
+) -> ExampleJob:
+    """Share a table's rows out, learn from those that train, and encode all of them.
+
+    Args:
+        inputs, target: what goes in and what comes out.
+        options: how.
+        topology: what follows from the two.
+        table: a row an example.
+        valid: a table of its own to validate on.
+        findings: what is noticed on the way is added to it.
+
+    Raises:
+        InputError: the data cannot be used; if it is one of several errors, all are in `findings`.
+    """
+    tables = (table,) if valid is None else (table, valid)
+    if valid is not None and valid.sha256 == table.sha256:
+        raise InputError(f"{valid.name}: is the table that is trained on; give another")
+    sources = [Rows(tables, each.columns, input_class(each.kind).media) for each in inputs]
+    asked = Rows(tables, target.columns, target_class(target.kind).media)
+    for rows, option in ((*((each, "--input") for each in sources), (asked, "--target"))):
+        for each in tables:
+            for column in rows.columns:
+                each.require(column, option)
+    options = _for_tags(options) if target.kind == "tags" else options
+    parts = _parts(table, target, asked, options, valid)
+    findings += parts.findings
+    raise_errors(findings)
+    train = [rows.only(parts.train) for rows in sources]
+    learnt = _learn(inputs, target, train, asked.only(parts.train), options)
+    for each in learnt.inputs:
+        findings += [Finding("note", f"{table.name}: {note}") for note in each.notes]
+    bad = BadRows()
+    encoded = encode(learnt, sources, bad, lambda note: findings.append(Finding("note", note)))
+    truths = encode_truths(learnt, asked, bad)
+    if learnt.target.shape == "steps":
+        _compare_steps(learnt, sources[0], asked, encoded[0], truths, bad)
+    used = np.concatenate([parts.of(name) for name in PARTS])
+    bad.keep(used)
+    findings += bad.findings(sources, skip=options.skip_bad)
+    raise_errors(findings)
+    left = {name: np.setdiff1d(parts.of(name), list(bad.messages)) for name in PARTS}
+    for name in ("train", "valid"):
+        if not len(left[name]):
+            raise InputError(
+                f"{table.name}: every row of the {name} part was left out as bad; correct them"
+            )
+    return ExampleJob(
+        learnt,
+        left,
+        Encoded(tuple(encoded), truths),
+        tuple(sources),
+        asked,
+        options,
+        tuple(bad.summary()),
+        table.name,
+    )
+
+
+def _for_tags(options: Any) -> Any:
+    if options.level != "word":
+        raise InputError(
+            f"level {options.level!r}: tags stand one beside each word; use level=word"
+            + (", and spelling to read its letters as well" if options.level == "character" else "")
+        )
+    if options.max_length is not None:
+        raise InputError("max_length: would part tags from their words; leave it out")
+    return options.model_copy(update={"split_words": "spaces"})
+
+
+def _parts(
+    table: Table, target: Declaration, asked: Rows, options: Any, valid: Table | None
+) -> Parts:
+    together = table.column(options.together).values if options.together else None
+    strata = None
+    if target.kind == "category" and not options.multi_label:
+        own = Rows((table,), target.columns)
+        strata = np.array(["" if cells[0] is None else str(cells[0]) for cells in own], object)
+    common: dict[str, Any] = {
+        "together": together,
+        "strata": None if strata is None else strata.astype(str),
+        "seed": options.seed,
+        "name": table.name,
+    }
+    if options.folds or options.folds_by:
+        if valid is not None or options.split:
+            raise InputError("folds share all rows out; leave --split and --valid-table out")
+        if not options.fold:  # all rows train, but those that validate
+            free = options.model_copy(update={"test": "0"})
+            return assign(table.height, free, **common)
+        by = table.column(options.folds_by).values if options.folds_by else None
+        made = folds(table.height, options, by=by, **common)
+        if options.fold > len(made):
+            raise InputError(f"fold {options.fold}: there are {len(made)} folds")
+        return made[options.fold - 1]
+    split = table.column(options.split).values if options.split else None
+    parts = assign(table.height, options, split=split, own_valid=valid is None, **common)
+    if valid is None:
+        return parts
+    if len(parts.valid):
+        raise InputError(
+            f"{table.name}: column {options.split!r} names rows to validate on, and --valid-table "
+            "gives others; leave one of them out"
+        )
+    other = np.arange(table.height, table.height + valid.height)
+    return Parts(parts.train, other, parts.test, findings=parts.findings)
+
+
+def _learn(
+    inputs: tuple[Declaration, ...],
+    target: Declaration,
+    train: list[Rows],
+    asked: Rows,
+    options: Any,
+) -> Learnt:
+    shared: dict[str, Any] = {}
+    if target.kind == "text" and options.shared_vocabulary:
+        texts = [rows for rows, each in zip(train, inputs, strict=True) if each.kind == "text"]
+        if not texts:
+            raise InputError("shared_vocabulary: there is no text among the inputs to share with")
+        shared["vocabulary"] = Vocabulary.learn(
+            (str(cells[0]) for rows in (*texts, asked) for cells in rows if cells[0]),
+            level=options.level,
+            size=options.vocabulary,
+            min_count=options.min_count,
+            lowercase=options.lowercase,
+            split_words=options.split_words,
+        )
+    made = [
+        input_class(each.kind).learn(
+            each.columns, rows, options, **(shared if each.kind == "text" else {})
+        )
+        for each, rows in zip(inputs, train, strict=True)
+    ]
+    return Learnt(
+        tuple(made), target_class(target.kind).learn(target.columns, asked, options, **shared)
+    )
+
+
+@dataclass
+class BadRows:
+    """Rows that cannot be used, each with the first reason, and the column it is about."""
+
+    messages: dict[int, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+
+    def add(self, row: int, columns: tuple[str, ...], message: str) -> None:
+        self.messages.setdefault(row, (columns, message))
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Forget the rows that no part has."""
+        used = set(rows.tolist())
+        self.messages = {row: each for row, each in self.messages.items() if row in used}
+
+    def said(self, sources: list[Rows], row: int) -> str:
+        columns, message = self.messages[row]
+        return f"{sources[0].place(row)}, column {', '.join(map(repr, columns))}: {message}"
+
+    def findings(self, sources: list[Rows], *, skip: bool) -> list[Finding]:
+        if not self.messages:
+            return []
+        rows = sorted(self.messages)
+        first = self.said(sources, rows[0])
+        if skip:
+            message = f"{count(len(rows), 'row')} left out as bad; the first: {first}"
+            return [Finding("warning", message)]
+        more = f" ({count(len(rows) - 1, 'more row')} cannot be used)" if len(rows) > 1 else ""
+        return [Finding("error", f"{first}{more}", "correct it, or leave such rows out: --skip-bad")]
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return what the report says of the rows left out: each reason with its rows."""
+        kinds = Counter(self.messages[row][1] for row in self.messages)
+        return [
+            {
+                "message": message,
+                "rows": [row + 1 for row in sorted(self.messages) if self.messages[row][1] == message],
+            }
+            for message, _ in kinds.most_common()
+        ]
+
+
+def encode(
+    learnt: Learnt, sources: Iterable[Rows], bad: Any, tell: Callable[[str], None]
+) -> list[Ragged]:
+    """Return every row of each input, encoded; those that cannot be are noted in `bad`."""
+    found = []
+    for kind, rows in zip(learnt.inputs, sources, strict=True):
+        ragged, wrong = encode_rows(
+            kind.encode,
+            rows,
+            rows.count,
+            sequence=kind.sequence,
+            key=kind.key() if kind.media else None,
+            tell=tell,
+        )
+        for row, message in wrong:
+            bad.add(row, kind.columns, message)
+        found.append(ragged)
+    return found
+
+
+def encode_truths(learnt: Learnt, asked: Rows, bad: Any) -> np.ndarray | Ragged:
+    """Return every row's truth: an array of a vector target, else ragged."""
+    target = learnt.target
+    if target.shape != "vector":
+        ragged, wrong = encode_rows(
+            target.encode, asked, asked.count, key=None if not target.media else _key(target)
+        )
+        for row, message in wrong:
+            bad.add(row, target.columns, message)
+        return ragged
+    found: list[np.ndarray | None] = []
+    for row, cells in enumerate(asked):
+        try:
+            found.append(target.encode(cells))
+        except BadCellError as error:
+            bad.add(row, target.columns, str(error))
+            found.append(None)
+    known = next((each for each in found if each is not None), None)
+    if known is None:
+        raise InputError(f"{asked.place(0)}: no row has a target that can be used")
+    return np.stack([np.zeros_like(known) if each is None else each for each in found])
+
+
+def _key(target: Target) -> str:
+    return repr(sorted(target.as_dict().items()))
+
+
+def _compare_steps(
+    learnt: Learnt,
+    source: Rows,
+    asked: Rows,
+    encoded: Ragged,
+    truths: np.ndarray | Ragged,
+    bad: BadRows,
+) -> None:
+    assert isinstance(truths, Ragged)
+    differ = np.flatnonzero(encoded.lengths != truths.lengths)
+    differ = np.array([row for row in differ.tolist() if row not in bad.messages], np.int64)
+    for row, words, tags in zip(
+        differ.tolist(), source.at(differ), asked.at(differ), strict=True
+    ):
+        read = learnt.inputs[0].words(words[0])  # pyright: ignore[reportAttributeAccessIssue]
+        error = disagree(read, split(tags[0]))
+        bad.add(row, (*source.columns, *asked.columns), str(error))

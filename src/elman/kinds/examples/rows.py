@@ -1,0 +1,75 @@
+"""Cells of a table's columns, or of several tables' one behind the other, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from elman.data.media import source
+from elman.data.table import Table
+from elman.kinds.inputs.input import Cells
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows' cells of some columns; each iteration reads the tables anew, a part at a time.
+
+    Attributes:
+        tables: whose rows are numbered through, from 0.
+        columns: which cells.
+        media: whether a cell is a file.
+        chosen: which rows, as a mask over all; None for all.
+    """
+
+    tables: tuple[Table, ...]
+    columns: tuple[str, ...]
+    media: bool = False
+    chosen: np.ndarray | None = None
+
+    @property
+    def count(self) -> int:
+        """Rows of all tables."""
+        return sum(table.height for table in self.tables)
+
+    def __iter__(self) -> Iterator[Cells]:
+        row = 0
+        for table in self.tables:
+            for frame in table.chunks(list(self.columns)):
+                for cells in frame.select(self.columns).iter_rows():
+                    if self.chosen is None or self.chosen[row]:
+                        yield self._of(table, cells)
+                    row += 1
+
+    def only(self, rows: np.ndarray) -> Rows:
+        """Return the same with these rows alone, in the tables' order."""
+        chosen = np.zeros(self.count, bool)
+        chosen[rows] = True
+        return replace(self, chosen=chosen)
+
+    def at(self, rows: Sequence[int] | np.ndarray) -> list[Cells]:
+        """Return some rows' cells, in the order asked for."""
+        found: dict[int, Cells] = {}
+        start = 0
+        for table in self.tables:
+            mine = [int(row) for row in rows if start <= row < start + table.height]
+            if mine:
+                frame = table.rows([row - start for row in mine], list(self.columns))
+                cells = frame.select(self.columns).iter_rows()
+                found |= {
+                    row: self._of(table, each) for row, each in zip(mine, cells, strict=True)
+                }
+            start += table.height
+        return [found[int(row)] for row in rows]
+
+    def place(self, row: int) -> str:
+        """Return `reviews.csv: row 17` for a row."""
+        for table in self.tables:
+            if row < table.height:
+                return f"{table.name}: row {row + 1:,}"
+            row -= table.height
+        raise IndexError(row)
+
+    def _of(self, table: Table, cells: Cells) -> Cells:
+        return tuple(source(cell, table.folder) for cell in cells) if self.media else cells

@@ -1,0 +1,107 @@
+"""A trained network on another table: its answers, and their scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from torch import nn
+
+from elman.data.findings import Finding, count
+from elman.data.table import Table
+from elman.errors import InputError
+from elman.kinds.examples.answers import answer
+from elman.kinds.examples.encoded import Encoded
+from elman.kinds.examples.evaluation import Evaluator, ExampleEvaluation
+from elman.kinds.examples.job import ExampleJob
+from elman.kinds.examples.learnt import Learnt
+from elman.kinds.examples.prepare import BadRows, encode, encode_truths
+from elman.kinds.examples.rows import Rows
+
+_N_BEST = 3
+
+
+def predict(
+    network: nn.Module, learnt: Learnt, table: Table, options: Any
+) -> tuple[pl.DataFrame, list[Finding]]:
+    """Answer each row of a table that can be read.
+
+    Returns:
+        A row each: `row` (from 1), and what the target's kind says (prediction, probabilities,
+        further answers); tags a row a word. And what was noticed.
+
+    Raises:
+        InputError: a column is absent, or a row cannot be read and `skip_bad` is not set.
+    """
+    findings: list[Finding] = []
+    sources = _sources(learnt, table)
+    bad = BadRows()
+    encoded = Encoded(tuple(encode(learnt, sources, bad, lambda note: _note(findings, note))))
+    rows = _usable(bad, sources, table, options, findings)
+    n_best = min(_N_BEST, getattr(options, "beam", 1))
+    answers = answer(learnt, network, encoded, rows, options, n_best=n_best)  # pyright: ignore
+    target = learnt.target
+    if target.shape == "steps":
+        words = [learnt.inputs[0].words(cells[0]) for cells in sources[0].at(rows)]  # pyright: ignore
+        frame = target.aligned(words, answers)  # pyright: ignore[reportAttributeAccessIssue]
+        numbers = pl.Series(rows[frame["row"].to_numpy()] + 1)
+        return frame.with_columns(numbers.alias("row"), pl.col("position") + 1), findings
+    frame = target.frame(answers, None)
+    return pl.concat([pl.DataFrame({"row": rows + 1}), frame], how="horizontal"), findings
+
+
+def evaluate(
+    network: nn.Module, learnt: Learnt, name: str, table: Table, options: Any
+) -> tuple[ExampleEvaluation, list[Finding]]:
+    """Score the answers to a table's rows.
+
+    Returns:
+        The scores of the network, called `name`, and the answers; and what was noticed.
+
+    Raises:
+        InputError: as `predict`; the target's column is needed too.
+    """
+    findings: list[Finding] = []
+    sources = _sources(learnt, table)
+    asked = Rows((table,), learnt.target.columns, learnt.target.media)
+    for column in asked.columns:
+        table.require(column, "the model's target")
+    bad = BadRows()
+    encoded = encode(learnt, sources, bad, lambda note: _note(findings, note))
+    truths = encode_truths(learnt, asked, bad)
+    rows = _usable(bad, sources, table, options, findings)
+    job = ExampleJob(
+        learnt, {"table": rows}, Encoded(tuple(encoded), truths), tuple(sources), asked, options,
+        tuple(bad.summary()), table.name,
+    )  # fmt: skip
+    return Evaluator(job, network, name).run(("table",)), findings
+
+
+def _sources(learnt: Learnt, table: Table) -> list[Rows]:
+    sources = [Rows((table,), each.columns, each.media) for each in learnt.inputs]
+    for rows in sources:
+        for column in rows.columns:
+            table.require(column, "the model's input")
+    return sources
+
+
+def _usable(
+    bad: BadRows, sources: list[Rows], table: Table, options: Any, findings: list[Finding]
+) -> np.ndarray:
+    if bad.messages and not options.skip_bad:
+        first = min(bad.messages)
+        more = len(bad.messages) - 1
+        others = f" ({count(more, 'more row')} cannot be used)" if more else ""
+        raise InputError(
+            f"{bad.said(sources, first)}{others}; correct it, or leave such rows out: --skip-bad"
+        )
+    findings += bad.findings(sources, skip=True)
+    rows = np.setdiff1d(np.arange(table.height), list(bad.messages))
+    if not len(rows):
+        raise InputError(f"{table.name}: no row of it can be used")
+    return rows
+
+
+def _note(findings: list[Finding], note: str) -> None:
+    findings.append(Finding("note", note))
