@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elman.cells import Cell, GRUCell, LSTMCell, RNNCell
+    from elman.cross_validation import cross_validate
     from elman.engines import engine
     from elman.errors import DivergenceError, ElmanError, InputError
     from elman.layers import GRU, LSTM, RNN, Recurrent, accelerate
@@ -33,11 +34,12 @@ _PUBLIC = {
     "RNNCell": "cells",
     "Recurrent": "layers",
     "accelerate": "layers",
+    "cross_validate": "cross_validation",
     "engine": "engines",
 }
 
 __all__ = [  # noqa: RUF022 (grouped as a reader looks for them)
-    "Model", "load",
+    "Model", "load", "cross_validate",
     "RNN", "GRU", "LSTM", "Recurrent", "accelerate", "engine",
     "Cell", "RNNCell", "GRUCell", "LSTMCell",
     "ElmanError", "InputError", "DivergenceError",

@@ -116,6 +116,8 @@ class Model:
     ) -> Self:
         """Train on a table, and score the result beside the baselines.
 
+        With `folds` this trains one fold (option `fold`); `elman.cross_validate` all of them.
+
         Args:
             table: a path, or a pandas, polars or Arrow table.
             valid: another one to validate on, instead of a span of `table`.
@@ -127,14 +129,22 @@ class Model:
             DivergenceError: a loss or a gradient was not finite.
             Interrupted: Ctrl-C; a run left a checkpoint.
         """
+        if (self.config.folds or self.config.folds_by) and self.config.fold is None:
+            raise InputError(
+                "folds: Model.fit trains one network; name one of the folds with fold=1, or train "
+                "all of them with elman.cross_validate"
+            )
         return self._fit(read_table(table), _read(valid), run, observer, resumed=False)
 
-    def predict(self, table: Any, observer: Observer | None = None) -> pl.DataFrame:
+    def predict(
+        self, table: Any, observer: Observer | None = None, *, skip_bad: bool = False
+    ) -> pl.DataFrame:
         """Answer each row of a table; of series, forecast the steps that follow their last values.
 
         Args:
             table: a path, or a pandas, polars or Arrow table.
             observer: hears of what was noticed about the table.
+            skip_bad: leave rows out that cannot be read, as if the model had that option.
 
         Returns:
             Of a forecast, columns group (for a panel), origin, step, time, target, forecast, and
@@ -145,8 +155,9 @@ class Model:
             InputError: the table lacks what the model needs, or is too short.
         """
         network, source = self._ready_network(), read_table(table)
+        options = self.config.model_copy(update={"skip_bad": skip_bad or self.config.skip_bad})
         with _using_threads(self.config.threads):
-            frame, findings = self._job().predict(network, self._learnt, source, self.config)
+            frame, findings = self._job().predict(network, self._learnt, source, options)
         _tell(findings, observer)
         return frame
 
@@ -199,6 +210,10 @@ class Model:
         if job_name(self._target.kind) != "forecasting":
             return None
         return self._job().read_series(self._learnt, self.config, read_table(table))
+
+    def rewrite(self, run: Path | str) -> None:
+        """Write the model's document into its run's folder again."""
+        self._write(RunFolder(run))
 
     def save(self, path: Path | str) -> Path:
         """Write the model as a run folder at `path`, which must not exist.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -40,7 +42,7 @@ def test_scoring_has_every_row_once_in_few_steps(lengths, batch_size, most_steps
         assert 0 < len(batch) <= batch_size
         assert len(batch) == 1 or len(batch) * lengths[batch].max() <= most_steps
     # None could have taken the first row of the next.
-    for batch, following in zip(batches, batches[1:], strict=False):
+    for batch, following in itertools.pairwise(batches):
         longest = lengths[following[0]]
         assert len(batch) == batch_size or (len(batch) + 1) * longest > most_steps
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.data.parts import PARTS, Parts, assign, folds
@@ -58,6 +58,7 @@ def test_shares_part_all_rows_and_each_class_in_proportion(classes, valid, test,
     assert not len(parts.test) or test != "0"
 
 
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 300), min_size=400, max_size=800), st.integers(0, 9))
 def test_numbers_of_rows_are_met_where_classes_are_tiny(classes, seed):
     strata = np.array(classes)
@@ -83,7 +84,10 @@ def test_classes_by_hand():
     }
     assert counts == {"train": [50, 10, 2, 1], "valid": [25, 5, 1, 0], "test": [25, 5, 1, 0]}
     (note,) = parts.findings
-    assert (note.severity, note.message) == ("note", "table: 1 class has a single row, which trains")
+    assert (note.severity, note.message) == (
+        "note",
+        "table: 1 class has a single row, which trains",
+    )
 
 
 def test_small_classes_together_have_their_share():
@@ -114,6 +118,7 @@ GROUPED = st.integers(3, 25).flatmap(
 )
 
 
+@settings(max_examples=50)
 @given(GROUPED, st.integers(0, 9))
 def test_groups_are_never_parted(rows, seed):
     together = pl.Series("speaker", [f"s{group}" for group, _ in rows])
@@ -222,6 +227,7 @@ def test_folds_test_every_row_once(classes, number, seed):
         assert abs(len(fold.test) - len(classes) / number) <= 1
 
 
+@settings(max_examples=50)
 @given(GROUPED, st.integers(2, 3), st.integers(0, 9))
 def test_folds_keep_groups_whole(rows, number, seed):
     together = pl.Series("speaker", [group for group, _ in rows])

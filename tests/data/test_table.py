@@ -2,21 +2,24 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import subprocess
+import sys
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from elman.data.findings import Finding, raise_errors
 from elman.data.table import Table, read_table
-from elman.errors import InputError
+from elman.errors import InputError, MissingExtraError
 
 
 def numbers(t: Table, column: str) -> np.ndarray:
@@ -285,6 +288,18 @@ def test_unknown_column_names_the_nearest_and_the_option(table):
         ("t.csv", b"\xff\xfea\0", "t.csv: the header holds the byte 0xff"),
         ("t.csv.gz", b"not packed", "not a complete gzip file"),
         ("t.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-9], "not a complete gzip file"),
+        ("t.jsonl", b'{"a":"\xe9"}\n', "t.jsonl: row 1 holds the byte 0xe9, which is not UTF-8"),
+        ("t.txt", b" \n\n", "t.txt: the file is empty"),
+        ("t.txt", b"a\n\nb\xff\n", "t.txt: row 3 holds the byte 0xff, which is not UTF-8"),
+        (
+            "t.fa",
+            b"ACGT\n",
+            "t.fa: row 1: a damaged record: Error in FASTA file at line 1: Expected",
+        ),
+        ("t.fastq", b"@a\nAC\n+\nII\n@b\nAC\n+\nI\n", "t.fastq: row 2: a damaged record: Error in"),
+        ("t.fq", b"@a\nAC\n+\nII\n@b\nAC\n", "t.fq: row 2: a damaged record: Error in FASTQ file"),
+        ("t.fna", b">a\nAC\n>\xe9\nA\n", "t.fna: line 3 holds the byte 0xe9, which is no letter"),
+        ("t.fasta.gz", b"no", "not a complete gzip file"),
         ("t.jsonl", b'{"a":1}\n{"a":\n', "t.jsonl: row 2: not a line of JSON"),
         ("t.jsonl", b'{"a":1}\n{"a":NaN}\n', "t.jsonl: row 2: not a line of JSON: NaN is no JSON"),
         ("t.jsonl", b'{"a":1}\n[2]\n', 't.jsonl: row 2: expected an object {"column": value}'),
@@ -362,7 +377,7 @@ def test_times_name_the_row_and_the_layout_of_the_others(table):
 
 
 @given(
-    st.sampled_from([".csv", ".tsv", ".jsonl", ".csv.gz", ".parquet"]),
+    st.sampled_from([".csv", ".tsv", ".jsonl", ".csv.gz", ".parquet", ".txt", ".fa", ".fastq"]),
     st.binary(max_size=80)
     | st.text('ab,;"\n\r\t 1.e-{}[]:', max_size=80).map(str.encode)
     | st.binary(max_size=40).map(gzip.compress),
@@ -415,3 +430,175 @@ class TestDecimalComma:
     def test_a_stray_word_is_still_one(self, tmp_path):
         is_number, values, severities = self.read(tmp_path, "4,5", "3,1", "x", "2,25")
         assert (is_number, values, severities) == (True, [4.5, 3.1, None, 2.25], ["note", "error"])
+
+
+class TestText:
+    def read(self, table, content: bytes) -> list[str]:
+        t = table(content, "book.txt")
+        assert t.columns == ["text"]
+        return t.select(["text"])["text"].to_list()
+
+    def test_a_row_is_a_line_as_it_stands(self, table):
+        content = '  two  spaces \n\n,"quoted\tü\n\u2028x\x0cy\n'.encode()
+        assert self.read(table, content) == ["  two  spaces ", "", ',"quoted\tü', "\u2028x\x0cy"]
+
+    @pytest.mark.parametrize("content", [b"a\nb", b"a\nb\n", b"\xef\xbb\xbfa\r\nb\r\n"])
+    def test_the_last_line_may_end(self, table, content):
+        assert self.read(table, content) == ["a", "b"]
+
+    def test_blank_lines_at_the_end_are_rows_too(self, table):
+        assert self.read(table, b"a\n\n\n") == ["a", "", ""]
+
+    @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\ufeff"), min_size=1))
+    def test_nothing_is_lost(self, tmp_path_factory, text):
+        path = tmp_path_factory.mktemp("text") / "t.txt"
+        path.write_bytes(text.encode())
+        t, refused = attempt(partial(read_table, path))
+        if t is None:
+            assert "the file is empty" in refused
+            return
+        lines = t.select(["text"])["text"].to_list()
+        assert "\n".join(lines) in (text, text.removesuffix("\n"))
+
+
+class TestDna:
+    def test_fasta(self, table):
+        t = table(b">a chr1 part\nACGT\nnn\n>b\n\n>c\nRYK\n", "genes.fasta")
+        assert t.frame.rows() == [("a", "chr1 part", "ACGTnn"), ("b", None, ""), ("c", None, "RYK")]
+        assert t.columns == ["id", "description", "sequence"]
+
+    def test_fastq_packed(self, table):
+        t = table(gzip.compress(b"@a x\nAC\n+\nI#\n", mtime=0), "reads.fq.gz")
+        assert t.frame.rows() == [("a", "x", "AC", "I#")]
+        assert t.columns == ["id", "description", "sequence", "quality"]
+
+    def test_without_dnaio_the_message_names_the_extra(self, write, monkeypatch):
+        monkeypatch.setitem(sys.modules, "dnaio", None)
+        with pytest.raises(MissingExtraError, match=r"pip install 'elman\[dna\]'"):
+            read_table(write(b">a\nAC\n", "t.fa"))
+
+
+class TestParquet:
+    """A Parquet file is read as it is asked for."""
+
+    frame = pl.DataFrame(
+        {
+            " a ": np.arange(20_000),
+            "image": [f"{row}".encode() for row in range(20_000)],
+            "words": [["x"] * (row % 3) for row in range(20_000)],
+            "b": ["y", None] * 10_000,
+        }
+    )
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        self.frame.write_parquet(tmp_path / "t.parquet", row_group_size=3000)
+        return tmp_path / "t.parquet"
+
+    def test_reads_no_column_before_it_is_asked_for(self, path, monkeypatch):
+        t = read_table(path)
+        monkeypatch.setattr(Table, "frame", property(lambda _: pytest.fail("all columns read")))
+        assert t.columns == ["a", "image", "words", "b"]
+        assert t.schema["image"] == pl.Binary
+        assert t.schema["words"] == pl.List(pl.String)
+        assert t.height == 20_000
+        assert t.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        t.require("b")
+        assert t.column("b").values.to_list() == self.frame["b"].to_list()
+        assert t.is_number("a")
+        assert t.select(["words", "a"]).columns == ["words", "a"]
+        assert "did you mean 'image'" in error(lambda: t.select(["imag"]))
+
+    def test_all_of_it(self, path):
+        assert read_table(path).frame.equals(self.frame.rename({" a ": "a"}))
+
+    @pytest.mark.parametrize("rows", [1, 700, 3000, 7777, 30_000])
+    def test_chunks(self, path, rows):
+        t = read_table(path)
+        columns = ["image", "a"]
+        if rows == 1:
+            t, rows = read_table(t.frame.head(5)), 2
+        chunks = list(t.chunks(columns, rows))
+        assert {len(chunk) for chunk in chunks[:-1]} <= {rows}
+        assert pl.concat(chunks).equals(t.frame.select(columns))
+
+    @given(st.lists(st.integers(0, 19_999), max_size=12))
+    @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_rows(self, path, indices):
+        got = read_table(path).rows(indices, ["a", "words"])
+        expected = self.frame.rename({" a ": "a"}).select("a", "words")[indices]
+        assert got.equals(expected)
+        assert got.schema == expected.schema
+
+    @pytest.mark.parametrize("indices", [[-1], [20_000], [3, 20_001]])
+    def test_rows_that_are_not_there(self, path, indices):
+        with pytest.raises(IndexError, match="of 20000"):
+            read_table(path).rows(indices, ["a"])
+
+    def test_a_table_in_memory_answers_alike(self, path):
+        lazy, eager = read_table(path), read_table(self.frame)
+        assert eager.columns == lazy.columns
+        assert eager.schema == lazy.schema
+        assert eager.height == lazy.height
+        assert eager.rows([5, 5, 1], ["a"])["a"].to_list() == [5, 5, 1]
+        assert eager.select(["b"]).equals(lazy.select(["b"]))
+        assert (eager.folder, lazy.folder) == (Path(), path.parent)
+
+    def test_a_file_that_is_damaged_within_is_refused_when_read(self, path):
+        content = bytearray(path.read_bytes())
+        content[200:4000] = bytes(3800)
+        path.write_bytes(content)
+        t = read_table(path)
+        for read in (lambda: t.frame, lambda: list(t.chunks(["a"])), lambda: t.rows([3], ["a"])):
+            message = error(read)
+            assert "t.parquet: not a readable .parquet file" in message
+            assert "\n" not in message
+
+    def test_a_file_that_has_gone(self, path):
+        t = read_table(path)
+        path.unlink()
+        assert "t.parquet: " in error(lambda: t.select(["a"]))
+
+    def test_names_that_other_paths_match(self, tmp_path):
+        for name in ("a[1].parquet", "a1.parquet", "x=1.parquet"):
+            pl.DataFrame({"name": [name]}).write_parquet(tmp_path / name)
+        for name in ("a[1].parquet", "x=1.parquet"):
+            assert read_table(tmp_path / name).frame.rows() == [(name,)]
+
+    def test_packed_it_is_read_whole(self, path):
+        packed = path.with_name("t.parquet.gz")
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+        assert read_table(packed).frame.equals(read_table(path).frame)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for its memory")
+def test_a_table_larger_than_memory_streams(tmp_path):
+    """What is held at a time is a row group, not the table: 160 MB pass through far less."""
+    path, generator = tmp_path / "images.parquet", np.random.default_rng(0)
+    rows = [generator.bytes(8000) for _ in range(20_000)]
+    pl.DataFrame({"image": rows, "n": np.arange(20_000)}).write_parquet(
+        path, row_group_size=1000, compression="uncompressed"
+    )
+    code = f"""
+import pathlib, polars as pl
+from elman.data.table import read_table
+
+def peak():
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024
+
+pl.LazyFrame({{"a": [1]}}).collect()
+before = peak()
+table = read_table({str(path)!r})
+total = sum(chunk["image"].bin.size().sum() for chunk in table.chunks(["image"], 500))
+assert table.rows([19_999, 5], ["n"])["n"].to_list() == [19_999, 5]
+assert len(table.sha256) == 64
+streamed = peak() - before
+table.select(["image"])
+print(total, streamed, peak() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    total, streamed, whole = map(int, done.stdout.split())
+    assert total == 160_000_000
+    assert streamed < 70
+    assert whole > 150  # or the measurement would not notice

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -60,6 +60,7 @@ def test_answers_as_sure_as_they_are_right_are_calibrated() -> None:
     assert scores["accuracy"] == pytest.approx(0.75, abs=0.005)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000), st.integers(2, 5), st.integers(1, 30))
 def test_as_scikit_learn_has_it(seed: int, num_classes: int, rows: int) -> None:
     generator = np.random.default_rng(seed)
@@ -72,9 +73,9 @@ def test_as_scikit_learn_has_it(seed: int, num_classes: int, rows: int) -> None:
     np.testing.assert_allclose(p_NK.sum(axis=1), 1)
     assert scores["accuracy"] == pytest.approx(metrics.accuracy_score(truth_N, answer_N))
     assert scores["log_loss"] == pytest.approx(metrics.log_loss(truth_N, p_NK, labels=labels))
-    table = metrics.classification_report(truth_N, answer_N, output_dict=True, zero_division=0)
-    assert isinstance(table, dict)
-    assert scores["macro_f1"] == pytest.approx(table["macro avg"]["f1-score"])
+    # Without labels to choose from, those that occur or are answered.
+    each = [metrics.f1_score(truth_N == k, answer_N == k) for k in set(truth_N) | set(answer_N)]
+    assert scores["macro_f1"] == pytest.approx(np.mean(each))
     if len(set(truth_N)) == num_classes:
         if num_classes == 2:
             area = metrics.roc_auc_score(truth_N, p_NK[:, 1])

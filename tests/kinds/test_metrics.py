@@ -44,7 +44,7 @@ def test_every_metric_says_which_way_is_better() -> None:
 def test_labels_are_unique_and_forecasts_use_them() -> None:
     labels = [metric.label for metric in METRICS.values()]
     assert len(set(labels)) == len(labels)
-    assert scores.METRICS == {key: METRICS[key].label for key in scores.METRICS}
+    assert all(METRICS[key].label == label for key, label in scores.METRICS.items())
     assert list(scores.METRICS.values()) == ["MAE", "RMSE", "MASE", "sMAPE", "pinball loss"]
 
 

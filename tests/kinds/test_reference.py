@@ -32,15 +32,24 @@ def classes(rows: Examples, count: int, several: bool = False) -> LogisticRegres
 def test_words_are_counted_as_scikit_learn_does() -> None:
     rows = text_rows([text + " indeed it is" for text in TEXTS], [0] * 6)
     x = Design(1000).fit(rows)
-    counted = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(rows.inputs["x"])
-    np.testing.assert_allclose(x.toarray(), counted.toarray(), rtol=1e-6)
+    counted: Any = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+")
+    expected = counted.fit_transform(rows.inputs["x"]).toarray()
+    np.testing.assert_allclose(x.toarray(), expected, rtol=1e-6)
     assert Design(7).fit(rows).shape == (6, 7)
+
+
+def test_symbols_are_words_and_marks_are_letters() -> None:
+    x = Design(1000).fit(text_rows(["B T X !", "B P V !"], [0, 1]))
+    # b, p, t, v, x, and the pairs: b t, t x, b p, p v
+    assert x.shape == (2, 9)
+    # With the spaces around a mark: of one letter !, of two and three as many more.
+    assert Design(1000).fit(text_rows(["! ! ! !", "? ? ?"], [0, 1])).shape[0] == 2
 
 
 def test_names_are_counted_by_letters() -> None:
     names = ["Müller", "Li", "de Silva", None]
     rows = text_rows(names, [0] * 4)
-    counted = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
+    counted: Any = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
     expected = counted.fit_transform([name or "" for name in names]).toarray()
     np.testing.assert_allclose(Design(1000).fit(rows).toarray(), expected, rtol=1e-6)
 

@@ -54,7 +54,7 @@ def test_listed_words_are_not_split() -> None:
 
 @pytest.mark.parametrize("length", range(1, 9))
 def test_of_a_long_text_the_beginning_and_the_end(length: int) -> None:
-    words = "a b c d e f g".split()
+    words = ["a", "b", "c", "d", "e", "f", "g"]
     text = learn([(" ".join(words),)], max_length=length)
     read = text.tokens((" ".join(words),))
     halves = {1: "a", 2: "ag", 3: "abg", 4: "abfg", 5: "abcfg", 6: "abcefg"}
@@ -78,7 +78,7 @@ def test_spelling_beside_each_word() -> None:
     assert text.letters is not None
     read = text.letters.tokens(text.encode((long,))[0, 1:] - 1)
     assert "".join(read) == long[:10] + long[-10:]
-    assert text.summary() == "1 words, spelt with 29 letters"
+    assert text.summary() == "1 word, spelt with 26 characters"
 
 
 def test_the_vocabulary_may_be_given() -> None:
@@ -123,7 +123,7 @@ def test_lists_of_words_are_for_words() -> None:
 
 
 def test_options_that_cannot_be() -> None:
-    with pytest.raises(InputError, match="text reads one column, got 2; .* --input text:b$"):
+    with pytest.raises(InputError, match=r"text reads one column, got 2; .* --input text:b$"):
         learn(columns=("a", "b"))
     with pytest.raises(InputError, match="spelling reads the letters of words, got --level byte"):
         learn(level="byte", spelling=True)

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -186,13 +187,13 @@ def test_kept_as_json(level: str) -> None:
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(InputError, match="no word occurs in the training rows; expected"):
         learn([])
-    with pytest.raises(InputError, match="no word occurs at least 9 times .* lower --min-count"):
+    with pytest.raises(InputError, match=r"no word occurs at least 9 times .* lower --min-count"):
         learn(min_count=9)
     with pytest.raises(InputError, match="no character occurs"):
         learn([], "character")
-    with pytest.raises(InputError, match="subwords cannot be learnt .* --level word"):
+    with pytest.raises(InputError, match=r"subwords cannot be learnt .* --level word"):
         learn([], "subword")
-    with pytest.raises(InputError, match="'letter' is not known; .* word, character, byte"):
+    with pytest.raises(InputError, match=r"'letter' is not known; .* word, character, byte"):
         learn(TEXTS, "letter")
 
 
@@ -219,7 +220,7 @@ def test_reviews_of_imdb_are_mostly_known() -> None:
     if "ELMAN_DATA" not in os.environ or not path.exists():
         pytest.skip("ELMAN_DATA has no imdb")
     with gzip.open(path, "rt", encoding="utf-8") as file:
-        texts = [line.rstrip("\n").split("\t", 3)[3] for _, line in zip(range(2000), file)]
+        texts = [line.rstrip("\n").split("\t", 3)[3] for line in islice(file, 2000)]
     vocabulary = learn(texts, lowercase=True, size=20_000, min_count=2)
     ids = np.concatenate([vocabulary.encode(text) for text in texts])
     assert (ids == UNKNOWN).mean() < 0.05

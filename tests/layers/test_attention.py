@@ -1,4 +1,4 @@
-"""Attention against the papers' equations written out step by step; by value, every gradient too."""
+"""Attention against the papers' equations, step by step: values, and every gradient by name."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ def pooled_alone(layer, hidden_TH, final_H):
     if layer.kind == "mean":
         return sum(hidden_TH) / len(hidden_TH)
     if layer.kind == "max":
-        return torch.stack([max(column, key=float) for column in hidden_TH.T])
+        return torch.stack(
+            [max(column, key=lambda value: float(value.detach())) for column in hidden_TH.T]
+        )
     names = dict(layer.named_parameters())
     energies = [
         names["energy.weight"][0] @ torch.tanh(names["hidden.weight"] @ h + names["hidden.bias"])

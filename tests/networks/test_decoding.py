@@ -100,7 +100,7 @@ def test_a_beam_wide_enough_finds_the_best_of_every_sequence(values, penalty) ->
             scored.append((total / (len(tokens) + 1) ** penalty, total, tokens, looked))
         best = sorted(scored, key=lambda one: -one[0])[:6]
         assert [one.tokens for one in hypotheses] == [tokens for _, _, tokens, _ in best]
-        for ours, (score, total, tokens, looked) in zip(hypotheses, best, strict=True):
+        for ours, (score, total, _, looked) in zip(hypotheses, best, strict=True):
             assert math.isclose(ours.score, score, rel_tol=1e-10)
             assert math.isclose(ours.log_probability, total, rel_tol=1e-10)
             torch.testing.assert_close(ours.weights, looked)
@@ -220,7 +220,7 @@ def test_samples_are_as_frequent_as_the_softmax_says() -> None:
     draws = 20_000
     prompt = torch.tensor([[2, 5]])
     with torch.no_grad():
-        y, state = model(prompt, model.begin(batch=1))
+        y, _ = model(prompt, model.begin(batch=1))
     probabilities = (y[-1] / 0.8).softmax(-1)
     found = sample(
         model, model.begin(batch=draws), prompt_BU=prompt.expand(draws, -1), longest=1,

@@ -7,7 +7,18 @@ import torch
 from torch import nn
 
 from elman.errors import InputError
-from elman.networks import Encoder, EncoderDecoder, Memory, VectorToSeq, recurrent_layer
+from elman.networks import (
+    Encoder,
+    EncoderDecoder,
+    Memory,
+    VectorToSeq,
+    beam,
+    greedy,
+    recurrent_layer,
+    rollout,
+    sample,
+    vector_decoder,
+)
 
 from .conftest import H, V, a_decoder, compare, gradients, mixed, options
 
@@ -154,6 +165,34 @@ def test_several_encoders_and_a_vector() -> None:
     start = torch.tanh(made.bridge.linear(torch.cat([*finals, also], -1)))
     begun = made.begin(padded, READ, also).recurrent
     torch.testing.assert_close(torch.cat(begun, -1)[0], start)
+
+
+def test_all_of_it_runs_where_its_parameters_are(device) -> None:
+    values = {"cell": "gru", "layers": 2}
+    encoders = [an_encoder(I, **values), an_encoder(4, **values)]
+    xs = [normal(B, T, I).float().to(device), normal(B, T - 1, 4).float().to(device)]
+    also, previous = normal(B, F).float().to(device), torch.randint(0, V, (B, U), device=device)
+    for more in ({}, {"input_feeding": True}, {"attention": "multiplicative", "tied": True}):
+        decoder = a_decoder(2 * H, **values, **more)
+        made = EncoderDecoder(encoders, decoder, F).float().to(device)
+        for share in (0.0, 0.5):
+            y = made(xs, READ, previous, WRITTEN, also, share)
+            assert y.shape == (int(WRITTEN.sum()), V)
+            assert all(g.isfinite().all() for g in gradients(made, y.square().mean()).values())
+        made.eval()
+        state = made.begin(xs, READ, also)
+        how = {"start": 0, "end": 1, "longest": 5}
+        chosen = greedy(decoder, state, **how)
+        searched = beam(decoder, state, width=1, **how)
+        assert [one.tokens for (one,) in chosen] == [one.tokens for (one,) in searched]
+        assert len(beam(decoder, state, width=3, n_best=2, **how)) == B
+        assert len(sample(decoder, state, top_k=3, top_p=0.9, **how)) == B
+        made.train()
+    vectors = vector_decoder(options(**values), 3, context_size=F)
+    drawn = VectorToSeq(F, vectors).to(device)
+    assert drawn(also, normal(B, U, 3).float().to(device), WRITTEN).shape == (10, 3)
+    start = torch.zeros(B, 3, device=device)
+    assert rollout(vectors, drawn.begin(also), start_BW=start, steps=2).shape == (B, 2, 3)
 
 
 @pytest.mark.parametrize("start_with", ["state", "every-step", "both"])

@@ -84,21 +84,37 @@ def gather(table: Path | None, config: Path | None, given: dict[str, Any]) -> Co
 
 def _start(config: Config, out: Path | None) -> tuple[Any, Path]:
     from elman.cli.progress import TerminalObserver
+    from elman.cross_validation import cross_validate
     from elman.model import Model
     from elman.run_folder import new_folder
 
     assert config.table is not None
     run = new_folder(out, Path(config.table).stem)
+    if _is_cross_validation(config, None):
+        with _hint_to_resume(run), TerminalObserver() as observer:
+            return cross_validate(config, run, observer), run
     model = Model.from_config(config)
     with _hint_to_resume(run), TerminalObserver() as observer:
         model.fit(config.table, config.valid_table, run=run, observer=observer)
     return model, run
 
 
+def _is_cross_validation(config: Config, fold: int | None) -> bool:
+    return bool(config.folds or config.folds_by) and config.fold == fold
+
+
 def _resume(run: Path, given: dict[str, Any], others: dict[str, Any]) -> tuple[Any, Path]:
     from elman.cli.progress import TerminalObserver
+    from elman.cross_validation import cross_validate
     from elman.model import Model
+    from elman.run_folder import RunFolder
 
+    config = RunFolder(run).read_config()
+    if _is_cross_validation(config, 0):
+        if given:
+            raise InputError("nothing can change in the middle of a cross-validation")
+        with _hint_to_resume(run), TerminalObserver() as observer:
+            return cross_validate(config, run, observer, resumed=True), run
     if named := [name for name, value in others.items() if value is not None]:
         raise InputError(f"--resume goes on with what the run was given; leave out {named[0]}")
     with _hint_to_resume(run), TerminalObserver() as observer:

@@ -62,6 +62,10 @@ class Cache:
         rows = _opened(self._folder)
         return rows if rows is not None and len(rows) == len(self._digests) else None
 
+    def forget(self) -> None:
+        """Remove what `read` returned."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def known(self) -> dict[int, np.ndarray]:
         """Return those rows that other tables' folders hold, by number."""
         places: dict[bytes, list[int]] = {}
@@ -70,7 +74,7 @@ class Cache:
         found: dict[int, np.ndarray] = {}
         for folder in self._shelf.glob("*/digests.npy"):
             rows = _opened(folder.parent)
-            with suppress(OSError, ValueError):
+            with suppress(OSError, EOFError, ValueError):
                 digests = np.load(folder)
                 for number, digest in enumerate(digests.tolist() if rows is not None else ()):
                     if digest in places and rows is not None and len(rows[number]):
@@ -153,7 +157,7 @@ def _write(folder: Path, rows: Iterable[np.ndarray]) -> None:
 def _opened(folder: Path) -> Ragged | None:
     try:
         return RaggedFile.open(folder)
-    except (OSError, BadZipFile):  # half of it is gone
+    except (OSError, EOFError, BadZipFile):  # half of it is gone
         return None
 
 

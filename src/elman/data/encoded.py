@@ -83,6 +83,8 @@ def encode_rows(
     if kept is not None and encoding.confirm(np.flatnonzero(kept.lengths == 0)):
         return kept, encoding.bad
     known = cache.known()
+    if kept is not None:  # what could not be decoded now can
+        cache.forget()
     try:
         return cache.write(encoding.rows(known)), encoding.bad
     except NotKeptError as error:

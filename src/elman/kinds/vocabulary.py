@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from elman.data.findings import count
 from elman.errors import InputError, MissingExtraError, unknown
 from elman.kinds.words import join_words, split_words
 
@@ -141,7 +142,7 @@ class Vocabulary(ABC):
 
     def summary(self) -> str:
         """Return its size in a few words: `12,043 words`."""
-        return f"{len(self) - _FIRST:,} {self.level}s"
+        return count(len(self) - _FIRST, self.level)
 
 
 @dataclass(frozen=True)

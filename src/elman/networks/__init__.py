@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         CELLS,
         NETWORKS,
         build,
+        decoder_width,
         output_width,
         recurrent_layer,
         token_decoder,
@@ -41,6 +42,7 @@ __all__ = [
     "VectorToSeq",
     "beam",
     "build",
+    "decoder_width",
     "greedy",
     "output_width",
     "recurrent_layer",
@@ -53,6 +55,7 @@ __all__ = [
 _MODULES = {
     "CELLS": "assembly",
     "NETWORKS": "assembly",
+    "decoder_width": "assembly",
     "Decoder": "decoder",
     "DecoderState": "decoder_state",
     "Encoder": "encoder",

@@ -51,6 +51,11 @@ def recurrent_layer(
     )
 
 
+def decoder_width(options: NetworkOptions) -> int:
+    """Return the hidden units of a decoder: as many as its encoder answers at a step."""
+    return options.hidden * (2 if options.bidirectional else 1)
+
+
 def output_width(recurrent: Stack) -> int:
     """Return how many features a layer answers at a step, both directions together."""
     return recurrent.cells[0].output_size * recurrent.num_directions
@@ -109,7 +114,7 @@ def token_decoder(
             both share) to use as it is; not among the decoder's own parameters.
         embedding_dropout: see `Decoder`.
     """
-    hidden = options.hidden
+    hidden = decoder_width(options)
     if embed is None:
         own = nn.Embedding(vocabulary, embedding)
         # Zaremba et al. (2014): torch's N(0, 1) would make scores of a tied matrix far too large.
@@ -150,12 +155,13 @@ def vector_decoder(
         context_size: features of a vector fed at every step; 0: there is none.
         output_size: numbers written, where they are not `width`.
     """
-    output = nn.Linear(options.hidden, width if output_size is None else output_size)
-    embed = nn.Linear(width, options.hidden)
+    hidden = decoder_width(options)
+    output = nn.Linear(hidden, width if output_size is None else output_size)
+    embed = nn.Linear(width, hidden)
     return _decoder(
         options,
         embed,
-        options.hidden,
+        hidden,
         output,
         memory_size=memory_size,
         context_size=context_size,
@@ -174,11 +180,11 @@ def _decoder(
 ) -> Decoder:
     attends = bool(memory_size) and options.attention != "none"
     feeds = attends and options.input_feeding
-    hidden = options.hidden
+    hidden = decoder_width(options)
     input_size = embedding + context_size + (hidden if feeds else 0)
     return Decoder(
         embed,
-        recurrent_layer(options, input_size, bidirectional=False),
+        recurrent_layer(options, input_size, bidirectional=False, hidden=hidden),
         hidden,
         output,
         attention=Attention(hidden, memory_size, options.attention) if attends else None,

@@ -29,7 +29,7 @@ from elman.networks.decoder_state import DecoderState
 class Steps(Protocol):
     """What decoding needs of a decoder."""
 
-    def step(self, previous_B: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+    def step(self, previous_B: Tensor, state: DecoderState, /) -> tuple[Tensor, DecoderState]:
         """Write one element."""
         ...
 
@@ -37,7 +37,7 @@ class Steps(Protocol):
 class Writes(Steps, Protocol):
     """What a prompt needs besides: to be read at once."""
 
-    def __call__(self, previous_BU: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+    def __call__(self, previous_BU: Tensor, state: DecoderState, /) -> tuple[Tensor, DecoderState]:
         """Read the prompt."""
         ...
 
@@ -210,23 +210,11 @@ def beam(
         log_RV = _forbidding(output_RV.log_softmax(-1), never)
         if step == longest:
             log_RV = _forbidding(log_RV, [t for t in range(log_RV.shape[1]) if t != end])
-        beams, vocabulary = scores_BK.shape[1], log_RV.shape[1]
-        log_BX = (log_RV.unflatten(0, (-1, beams)) + scores_BK.unsqueeze(-1)).flatten(1)
-        # One candidate of each beam is its end: of twice as many, enough are left to go on.
-        best_BC, index_BC = log_BX.topk(min(2 * width, log_BX.shape[1]))
-        token_BC, ends_BC = index_BC % vocabulary, index_BC % vocabulary == end
-        rows_BC = index_BC // vocabulary + beams * torch.arange(
-            len(sources), device=index_BC.device
-        ).unsqueeze(1)
-        ended_BC = (ends_BC & best_BC.isfinite())[:, :width]
-        for place, candidate in ended_BC.nonzero().tolist():
-            source, total = sources[place], float(best_BC[place, candidate])
-            score = total / (step + 1) ** length_penalty
-            row = int(rows_BC[place, candidate])
+        best = _Candidates.of(log_RV, scores_BK, 2 * width, end)
+        for place, row, total in best.ended(width):
+            source, score = sources[place], total / (step + 1) ** length_penalty
             found[source].append(history.hypothesis(row, total, score, read[source]))
-        scores_BK, going_BK = best_BC.masked_fill(ends_BC, -torch.inf).topk(
-            min(width, best_BC.shape[1])
-        )
+        scores_BK, going_BK = best.going(width)
         # Log probabilities only fall, and the longest hypothesis divides by the most.
         highest_B = (scores_BK[:, 0] / (longest + 1) ** length_penalty).tolist()
         going = [
@@ -239,12 +227,46 @@ def beam(
         sources = [sources[place] for place in going]
         keep_B = torch.tensor(going, device=scores_BK.device)
         scores_BK, going_BK = scores_BK[keep_B], going_BK[keep_B]
-        rows_R = rows_BC[keep_B].gather(1, going_BK).flatten()
-        previous_R = token_BC[keep_B].gather(1, going_BK).flatten()
+        rows_R = best.rows_BC[keep_B].gather(1, going_BK).flatten()
+        previous_R = best.tokens_BC[keep_B].gather(1, going_BK).flatten()
         every = len(going) == len(highest_B)
         state = state.select(rows_R, memories=slice(None) if every else keep_B)
         history = history.select(rows_R).extended(previous_R, state.weights_BS)
     return [sorted(each, key=lambda one: -one.score)[:n_best] for each in found]
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The likeliest continuations of each row's beams, `C` of them, likeliest first."""
+
+    scores_BC: Tensor
+    rows_BC: Tensor  # of the beam that each continues
+    tokens_BC: Tensor
+    ends_BC: Tensor
+
+    @classmethod
+    def of(cls, log_RV: Tensor, scores_BK: Tensor, most: int, end: int) -> _Candidates:
+        (batch, beams), vocabulary = scores_BK.shape, log_RV.shape[1]
+        log_BX = (log_RV.unflatten(0, (batch, beams)) + scores_BK.unsqueeze(-1)).flatten(1)
+        scores_BC, index_BC = log_BX.topk(min(most, log_BX.shape[1]))
+        first_B1 = beams * torch.arange(batch, device=log_RV.device).unsqueeze(1)
+        tokens_BC = index_BC % vocabulary
+        return cls(scores_BC, first_B1 + index_BC // vocabulary, tokens_BC, tokens_BC == end)
+
+    def ended(self, width: int) -> list[tuple[int, int, float]]:
+        """Return place, row and log probability of those of the first `width` that end."""
+        ended_BC = (self.ends_BC & self.scores_BC.isfinite())[:, :width]
+        at_E2 = ended_BC.nonzero()
+        rows, totals = self.rows_BC[*at_E2.T].tolist(), self.scores_BC[*at_E2.T].tolist()
+        return list(zip(at_E2[:, 0].tolist(), rows, totals, strict=True))
+
+    def going(self, width: int) -> tuple[Tensor, Tensor]:
+        """Return scores and indices of the first `width` that do not end, `BK`.
+
+        Each beam has one continuation that ends, so that of twice as many enough are left.
+        """
+        going_BC = self.scores_BC.masked_fill(self.ends_BC, -torch.inf)
+        return going_BC.topk(min(width, going_BC.shape[1]))
 
 
 def _done(found: list[Hypothesis], highest: float, width: int, n_best: int) -> bool:

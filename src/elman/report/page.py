@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from elman.files import write_atomically
 from elman.report import about, forecasts, scores
 from elman.report.blocks import Picture, Section
-from elman.report.examples import answers, cards, scoring, summary, texts
+from elman.report.examples import answers, gallery, scoring, summary, texts
 from elman.report.figures.canvas import PALETTE, with_prefix
 from elman.report.reading import read_run
 from elman.report.run_data import RunData
@@ -41,7 +41,7 @@ SECTIONS: dict[str, tuple[Callable[[RunData], Section | None], ...]] = {
         scoring.scores,
         scoring.folds,
         answers.details,
-        cards.examples,
+        gallery.examples,
         texts.generated,
         *_RUN,
     ),
@@ -52,7 +52,7 @@ SECTIONS: dict[str, tuple[Callable[[RunData], Section | None], ...]] = {
         scoring.scores,
         scoring.folds,
         answers.details,
-        cards.examples,
+        gallery.examples,
         *_RUN,
     ),
 }
@@ -64,9 +64,9 @@ def write_report(run_folder: Path, *, series: Mapping[str, Any] | None = None) -
     Args:
         run_folder: a folder written by `elman fit`; metrics and predictions may be short or
             absent, which the page says.
-        series: of forecasts, the raw data for the data plot, `{"columns": [...], "groups": [{"key": str | None,
-            "time": array | None, "values": {column: array}}]}`; without it the plot shows what
-            predictions.csv holds.
+        series: of forecasts, the raw data for the data plot, `{"columns": [...], "groups":
+            [{"key": str | None, "time": array | None, "values": {column: array}}]}`; without it
+            the plot shows what predictions.csv holds.
 
     Raises:
         InputError: if the folder is not a run, or a file of it cannot be read or written.

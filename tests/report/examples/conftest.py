@@ -216,11 +216,14 @@ def sentiment() -> Example:
     def one(row: int, why: str, truth: str, p: float, words: list[str]) -> dict[str, Any]:
         answer = "pos" if p > 0.5 else "neg"
         return sample(
-            row, why, truth, answer,
+            row,
+            why,
+            truth,
+            answer,
             probabilities={"pos": p, "neg": round(1 - p, 4)},
             inputs=[{"kind": "text", "column": "review", "text": " ".join(words), "tokens": words}],
             running={"input": 0, "label": "pos", "values": (values * 20)[: len(words)]},
-        )  # fmt: skip
+        )
 
     return Example(
         name="imdb",
@@ -253,7 +256,7 @@ def sentiment() -> Example:
                 },
             },
             1000,
-        ),  # fmt: skip
+        ),
         samples={
             "examples": [
                 one(17, "worst", "neg", 0.9712, tokens),
@@ -284,7 +287,7 @@ def sentiment() -> Example:
                 "classes": {"neg": 500, "pos": 500},
                 "lengths": {"review": [9, 201, 2278]},
             },
-        },  # fmt: skip
+        },
         verdict="On the test part gru's accuracy of 88.5% beats the best baseline, bag of words,"
         " logistic regression with 85.8%.",
         findings=[
@@ -319,7 +322,7 @@ def score() -> Example:
                 },
             },
             500,
-        ),  # fmt: skip
+        ),
         samples={
             "examples": [
                 sample(3, "worst", "-0.85", "0.6312", inputs=texts, running=running_score),
@@ -350,11 +353,14 @@ def dna() -> Example:
         letters = letters[:30] + "GT" + letters[32:]
         weight = np.exp(-(((np.arange(60) - peak) / 3.0) ** 2)) + 0.08 * random.random(60)
         return sample(
-            row, why, truth, answer,
+            row,
+            why,
+            truth,
+            answer,
             inputs=[{"kind": "dna", "column": "sequence", "letters": letters}],
             saliency={"input": 0, "values": weight.round(4).tolist()},
             probabilities={answer: 0.91, "N": 0.06} | ({truth: 0.03} if truth != answer else {}),
-        )  # fmt: skip
+        )
 
     return Example(
         name="splice",
@@ -369,7 +375,7 @@ def dna() -> Example:
                 "k-mers, logistic regression": {"accuracy": 0.89, "macro_f1": 0.884},
             },
             319,
-        ),  # fmt: skip
+        ),
         samples={
             "examples": [
                 site(5, "worst", "IE", "EI", 31),
@@ -415,14 +421,23 @@ def audio() -> Example:
         ridge = ridge + 0.6 * np.exp(-(((bands - pitch * 24 - 8 * place) / 3) ** 2))
         frames = 4 * ridge * np.exp(-(((place - 0.45) / 0.25) ** 2)) + 0.3 * random.random((64, 40))
         return sample(
-            row, why, truth, answer,
+            row,
+            why,
+            truth,
+            answer,
             probabilities={"seven": 0.05, "two": 0.02, "eight": 0.01, truth: 0.3, answer: 0.62},
-            inputs=[{
-                "kind": "audio", "column": "file", "name": f"speech/{truth}_george_{row}.wav",
-                "seconds": 0.643, "rate": 8000, "wave": wave,
-                "frames": frames.round(2).tolist(),
-            }],
-        )  # fmt: skip
+            inputs=[
+                {
+                    "kind": "audio",
+                    "column": "file",
+                    "name": f"speech/{truth}_george_{row}.wav",
+                    "seconds": 0.643,
+                    "rate": 8000,
+                    "wave": wave,
+                    "frames": frames.round(2).tolist(),
+                }
+            ],
+        )
 
     counts = np.diag([30, 30, 29, 28, 30, 29, 30, 30, 30, 27])
     counts[9, 1], counts[9, 5], counts[3, 0], counts[3, 2], counts[2, 3], counts[5, 9] = (
@@ -456,21 +471,29 @@ def audio() -> Example:
                     "classes": DIGITS,
                     "confusion": counts.tolist(),
                     "per_class": [
-                        {"class": name, "precision": float(counts[k, k] / counts[:, k].sum()),
-                         "recall": float(counts[k, k] / 30), "f1": 0.95 + 0.005 * k, "n": 30}
+                        {
+                            "class": name,
+                            "precision": float(counts[k, k] / counts[:, k].sum()),
+                            "recall": float(counts[k, k] / 30),
+                            "f1": 0.95 + 0.005 * k,
+                            "n": 30,
+                        }
                         for k, name in enumerate(DIGITS)
                     ],
                 }
             },
-        },  # fmt: skip
+        },
         parts={"train": {"rows": 2700}, "test": {"rows": 300}},
         verdict="On the test part gru's accuracy of 97.7% beats the best baseline, majority class"
         " with 10.0%.",
         findings=[
-            {"severity": "note", "message": "12 files of 16,000 Hz were resampled to 8,000 Hz",
-             "remedy": ""}
+            {
+                "severity": "note",
+                "message": "12 files of 16,000 Hz were resampled to 8,000 Hz",
+                "remedy": "",
+            }
         ],
-    )  # fmt: skip
+    )
 
 
 def video() -> Example:
@@ -480,10 +503,13 @@ def video() -> Example:
         angle = np.linspace(0, 2 * np.pi, 8, endpoint=False)
         frames = [disc(48 + 26 * np.cos(a), 48 + 26 * np.sin(a)) for a in angle]
         return sample(
-            row, why, truth, answer,
+            row,
+            why,
+            truth,
+            answer,
             probabilities={"up": 0.02, "right": 0.01, answer: 0.97},
-            inputs=[{"kind": "video", "column": "file", "name": f"clips/{row}.mp4", "pngs": frames}],
-        )  # fmt: skip
+            inputs=[{"kind": "video", "column": "file", "name": f"{row}.mp4", "pngs": frames}],
+        )
 
     return Example(
         name="video_shapes",
@@ -514,10 +540,13 @@ def caption() -> Example:
     def one(row: int, why: str, truth: str, answer: str, more: list[str]) -> dict[str, Any]:
         name = f"images/{row}.jpg"
         return sample(
-            row, why, truth, answer,
+            row,
+            why,
+            truth,
+            answer,
             n_best=[answer, *more],
             inputs=[{"kind": "image", "column": "file", "name": name, "png": scene(row)}],
-        )  # fmt: skip
+        )
 
     random = np.random.default_rng(6)
     truth = random.poisson(10, 800) + 4
@@ -529,17 +558,32 @@ def caption() -> Example:
         scores=rows_of(
             "caption",
             {"exact": 0.002, "bleu": 17.32, "chrf": 33.1, "perplexity": 14.2},
-            {"most frequent caption": {"exact": 0.001, "bleu": 8.11, "chrf": 24.7,
-                                       "perplexity": None}},
+            {
+                "most frequent caption": {
+                    "exact": 0.001,
+                    "bleu": 8.11,
+                    "chrf": 24.7,
+                    "perplexity": None,
+                }
+            },
             1000,
-        ),  # fmt: skip
+        ),
         samples={
             "examples": [
-                one(120, "worst", "Three people are on a ski lift above a valley .",
+                one(
+                    120,
+                    "worst",
+                    "Three people are on a ski lift above a valley .",
                     "a dog runs through the grass .",
-                    ["a brown dog runs through the grass .", "a dog is running in a field ."]),
-                one(33, "best", "a dog runs through the grass .", "a dog runs through the grass .",
-                    ["a dog is running through the grass ."]),
+                    ["a brown dog runs through the grass .", "a dog is running in a field ."],
+                ),
+                one(
+                    33,
+                    "best",
+                    "a dog runs through the grass .",
+                    "a dog runs through the grass .",
+                    ["a dog is running through the grass ."],
+                ),
             ],
             "details": {
                 "test": {
@@ -551,12 +595,14 @@ def caption() -> Example:
                 }
             },
         },
-        parts={"train": {"rows": 30_000, "lengths": {"caption": [2, 11, 38]}},
-               "valid": {"rows": 5000, "lengths": {"caption": [3, 11, 34]}},
-               "test": {"rows": 1000, "lengths": {"caption": [3, 11, 33]}}},
+        parts={
+            "train": {"rows": 30_000, "lengths": {"caption": [2, 11, 38]}},
+            "valid": {"rows": 5000, "lengths": {"caption": [3, 11, 34]}},
+            "test": {"rows": 1000, "lengths": {"caption": [3, 11, 33]}},
+        },
         verdict="On the test part gru's BLEU of 17.32 beats the best baseline, most frequent"
         " caption with 8.11.",
-    )  # fmt: skip
+    )
 
 
 def translation() -> Example:
@@ -569,12 +615,19 @@ def translation() -> Example:
 
     def one(row: int, why: str, truth: str) -> dict[str, Any]:
         return sample(
-            row, why, truth, " ".join(answer),
+            row,
+            why,
+            truth,
+            " ".join(answer),
             inputs=[{"kind": "text", "column": "de", "text": " ".join(read), "tokens": read}],
-            alignment={"input": 0, "answer": answer, "read": read,
-                       "weights": weights.round(4).tolist()},
+            alignment={
+                "input": 0,
+                "answer": answer,
+                "read": read,
+                "weights": weights.round(4).tolist(),
+            },
             n_best=[" ".join(answer), "A small boy plays with a dog on the beach ."],
-        )  # fmt: skip
+        )
 
     return Example(
         name="multi30k",
@@ -621,9 +674,13 @@ def tags() -> Example:
 
     def one(row: int, why: str, predicted: list[str]) -> dict[str, Any]:
         return sample(
-            row, why, " ".join(truth), " ".join(predicted), inputs=[text],
+            row,
+            why,
+            " ".join(truth),
+            " ".join(predicted),
+            inputs=[text],
             tags={"words": words, "truth": truth, "prediction": predicted},
-        )  # fmt: skip
+        )
 
     return Example(
         name="ud_english",
@@ -634,10 +691,15 @@ def tags() -> Example:
         scores=rows_of(
             "pos",
             {"accuracy": 0.9432, "macro_f1": 0.871, "sentence_accuracy": 0.49},
-            {"most frequent tag per word": {"accuracy": 0.952, "macro_f1": 0.79,
-                                            "sentence_accuracy": 0.31}},
+            {
+                "most frequent tag per word": {
+                    "accuracy": 0.952,
+                    "macro_f1": 0.79,
+                    "sentence_accuracy": 0.31,
+                }
+            },
             25_094,
-        ),  # fmt: skip
+        ),
         samples={
             "examples": [one(5, "worst", answer), one(6, "best", truth)],
             "details": {
@@ -645,18 +707,26 @@ def tags() -> Example:
                     "classes": names + more,
                     "confusion": counts.tolist(),
                     "per_class": [
-                        {"class": name, "precision": 0.9, "recall": 0.9, "f1": 0.9 - 0.01 * k,
-                         "n": int(counts[k].sum())}
+                        {
+                            "class": name,
+                            "precision": 0.9,
+                            "recall": 0.9,
+                            "f1": 0.9 - 0.01 * k,
+                            "n": int(counts[k].sum()),
+                        }
                         for k, name in enumerate(names + more)
                     ],
                 }
             },
-        },  # fmt: skip
-        parts={"train": {"rows": 12_543, "classes": {f"T{n}": 100 - n for n in range(24)}},
-               "valid": {"rows": 2002}, "test": {"rows": 2077}},
+        },
+        parts={
+            "train": {"rows": 12_543, "classes": {f"T{n}": 100 - n for n in range(24)}},
+            "valid": {"rows": 2002},
+            "test": {"rows": 2077},
+        },
         verdict="On the test part gru's accuracy of 94.3% does not beat the best baseline, most"
         " frequent tag per word with 95.2%.",
-    )  # fmt: skip
+    )
 
 
 def language() -> Example:
@@ -677,16 +747,20 @@ def language() -> Example:
             "examples": [],
             "details": {},
             "generated": [
-                {"prompt": "ROMEO:", "text": "ROMEO:\nWhat, shall I speak of <love> & die?\n\n"
-                 "JULIET:\nAy, so the night hath\n  told me.", "how": "temperature 0.8, seed 0"},
+                {
+                    "prompt": "ROMEO:",
+                    "text": "ROMEO:\nWhat, shall I speak of <love> & die?\n\n"
+                    "JULIET:\nAy, so the night hath\n  told me.",
+                    "how": "temperature 0.8, seed 0",
+                },
                 {"prompt": "", "text": "First Citizen:\nWe have the corn to eat.", "how": "greedy"},
             ],
         },
         parts={"train": {"rows": 1}, "valid": {"rows": 1}},
-        verdict="On the validation part gru's 1.428 nats a character beat the best baseline, 5-gram,"
-        " Kneser-Ney with 1.67.",
+        verdict="On the validation part gru's 1.428 nats a character beat the best baseline,"
+        " 5-gram, Kneser-Ney with 1.67.",
         options={"level": "character"},
-    )  # fmt: skip
+    )
 
 
 MAKERS = {

@@ -51,9 +51,9 @@ def answer(
     with torch.inference_mode():
         for at in in_order(lengths[rows], ROWS, STEPS):
             batch = learnt.batch(rows[at], encoded.inputs, encoded.truths).to(device)
-            pieces = _pieces(learnt, encoded, batch)
             if target.shape != "sequence" or known:
                 output_NO = network(batch).float()
+                pieces = _pieces(learnt, encoded, batch)
                 if known:
                     assert batch.truth is not None
                     losses_N = target.losses(output_NO, batch.truth, training=False)

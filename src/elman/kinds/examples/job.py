@@ -74,7 +74,8 @@ class ExampleJob:
 
     def describe_target(self) -> dict[str, Any]:
         """Return what model.json says of the target beside its columns."""
-        return {"summary": self.learnt.target.summary()}
+        target = self.learnt.target
+        return {"summary": target.summary(), "headline": target.headline}
 
 
 class ExampleTask:

@@ -96,11 +96,6 @@ class Learnt:
         return kind.front(options) if module is None else kind.front(options, module)  # pyright: ignore
 
 
-def _width(options: Any) -> int:
-    """Return how many features a recurrent layer that reads an input answers at a step."""
-    return options.hidden * (2 if options.bidirectional else 1)
-
-
 def _seq_to_vector(
     learnt: Learnt, options: Any, fronts: list[Front], along: list[int], beside: int
 ) -> nn.Module:
@@ -108,7 +103,7 @@ def _seq_to_vector(
     one = len(layers) == 1
     return networks.SeqToVector(
         layers[0] if one else layers,
-        _width(options),
+        networks.decoder_width(options),
         learnt.target.output_size,
         options.dropout,
         options.pooling,
@@ -121,7 +116,7 @@ def _seq_to_seq(
 ) -> nn.Module:
     return networks.SeqToSeq(
         networks.recurrent_layer(options, along[0] + beside),
-        _width(options),
+        networks.decoder_width(options),
         learnt.target.output_size,
         options.dropout,
     )
@@ -138,7 +133,7 @@ def _vector_to_seq(
 def _encoder_decoder(
     learnt: Learnt, options: Any, fronts: list[Front], along: list[int], beside: int
 ) -> nn.Module:
-    size = _width(options)
+    size = networks.decoder_width(options)
     encoders = [networks.Encoder(networks.recurrent_layer(options, each), size) for each in along]
     shared = getattr(options, "shared_vocabulary", False)
     embed = fronts[0].embedding if shared else None  # pyright: ignore[reportAttributeAccessIssue]

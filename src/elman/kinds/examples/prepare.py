@@ -20,9 +20,10 @@ from elman.kinds.examples.encoded import Encoded
 from elman.kinds.examples.job import ExampleJob
 from elman.kinds.examples.learnt import Learnt
 from elman.kinds.examples.rows import Rows
+from elman.kinds.inputs.text import readable, text_or_words
 from elman.kinds.targets.tags import disagree, split
 from elman.kinds.targets.target import Target
-from elman.kinds.vocabulary import Vocabulary
+from elman.kinds.vocabulary import learn_vocabulary
 
 _NAMED = 5  # rows that a message lists
 
@@ -154,14 +155,8 @@ def _learn(
         texts = [rows for rows, each in zip(train, inputs, strict=True) if each.kind == "text"]
         if not texts:
             raise InputError("shared_vocabulary: there is no text among the inputs to share with")
-        shared["vocabulary"] = Vocabulary.learn(
-            (str(cells[0]) for rows in (*texts, asked) for cells in rows if cells[0]),
-            level=options.level,
-            size=options.vocabulary,
-            min_count=options.min_count,
-            lowercase=options.lowercase,
-            split_words=options.split_words,
-        )
+        cells = (cells[0] for rows in (*texts, asked) for cells in rows)
+        shared["vocabulary"] = learn_vocabulary(readable(cells, text_or_words), options)
     made = [
         input_class(each.kind).learn(
             each.columns, rows, options, **(shared if each.kind == "text" else {})

@@ -38,7 +38,7 @@ def predict(
     sources = _sources(learnt, table)
     bad = BadRows()
     encoded = Encoded(tuple(encode(learnt, sources, bad, lambda note: _note(findings, note))))
-    rows = _usable(bad, sources, table, options, findings)
+    rows = _usable(bad, learnt, sources, table, options, findings)
     n_best = min(_N_BEST, getattr(options, "beam", 1))
     answers = answer(learnt, network, encoded, rows, options, n_best=n_best)  # pyright: ignore
     target = learnt.target
@@ -70,7 +70,7 @@ def evaluate(
     bad = BadRows()
     encoded = encode(learnt, sources, bad, lambda note: _note(findings, note))
     truths = encode_truths(learnt, asked, bad)
-    rows = _usable(bad, sources, table, options, findings)
+    rows = _usable(bad, learnt, sources, table, options, findings)
     job = ExampleJob(
         learnt, {"table": rows}, Encoded(tuple(encoded), truths), tuple(sources), asked, options,
         tuple(bad.summary()), table.name,
@@ -87,7 +87,12 @@ def _sources(learnt: Learnt, table: Table) -> list[Rows]:
 
 
 def _usable(
-    bad: BadRows, sources: list[Rows], table: Table, options: Any, findings: list[Finding]
+    bad: BadRows,
+    learnt: Learnt,
+    sources: list[Rows],
+    table: Table,
+    options: Any,
+    findings: list[Finding],
 ) -> np.ndarray:
     if bad.messages and not options.skip_bad:
         first = min(bad.messages)
@@ -97,6 +102,10 @@ def _usable(
             f"{bad.said(sources, first)}{others}; correct it, or leave such rows out: --skip-bad"
         )
     findings += bad.findings(sources, skip=True)
+    for kind, source in zip(learnt.inputs, sources, strict=True):
+        findings += [
+            Finding("warning", f"{table.name}: {told}") for told in kind.unseen(source)
+        ]
     rows = np.setdiff1d(np.arange(table.height), list(bad.messages))
     if not len(rows):
         raise InputError(f"{table.name}: no row of it can be used")

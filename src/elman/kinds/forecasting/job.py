@@ -102,7 +102,11 @@ class ForecastJob:
     def describe_target(self) -> dict[str, Any]:
         """Return what model.json says of the target beside its columns."""
         target = self.forecaster.target
-        return {"horizon": target.horizon, "quantiles": list(target.quantiles)}
+        return {
+            "horizon": target.horizon,
+            "quantiles": list(target.quantiles),
+            "headline": "mae",
+        }
 
     def _histories(self) -> list[np.ndarray]:
         """Return what the baselines may learn from, for each part: its group's training span.

@@ -84,7 +84,7 @@ class GenerationJob:
 
     def describe_target(self) -> dict[str, Any]:
         """Return what model.json says of the target beside its columns."""
-        return {"vocabulary": len(self.language.vocabulary)}
+        return {"vocabulary": len(self.language.vocabulary), "headline": "perplexity"}
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,10 @@ class Input(ABC):
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Return the input that `as_dict` described."""
 
+    def unseen(self, rows: Iterable[Cells]) -> list[str]:
+        """Say what other rows hold that training did not have, and that reads as if unknown."""
+        return []
+
     def summary(self) -> str:
         """Return what it reads, in a few words for a run's description: `12,043 words`."""
         return self.kind

@@ -149,8 +149,8 @@ class Text(Input):
         return cls(tuple(data["columns"]), vocabulary, letters, data["max_length"])
 
     def summary(self) -> str:
-        """Return what it reads: `12,043 words, spelt with 87 letters`."""
-        spelt = "" if self.letters is None else f", spelt with {len(self.letters)} letters"
+        """Return what it reads: `12,043 words, spelt with 87 characters`."""
+        spelt = "" if self.letters is None else f", spelt with {self.letters.summary()}"
         return self.vocabulary.summary() + spelt
 
     def _read(self, cell: Any) -> str | Words:

@@ -5,6 +5,7 @@ Legend: R rows, F features, all kinds of input side by side.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 from elman.kinds.targets.target import Examples
 
 _FEW_WORDS = 2  # names and single words are told by their letters, not by being this word
-_COMMON = 1000  # rows from which on a word of a single row is left out
+_WORD = r"\w+"  # also of one letter, as in text that stands for symbols
+_LOOKED_AT = 1000  # cells that tell words from names
 _PLACES = 500  # letters of DNA that are looked at by their place
 _LONGEST_KMER = 4
 _WORDS = "bag of 1-2 grams"
@@ -62,10 +64,9 @@ class Design:
         return sparse.hstack([part(examples) for part in self._parts], format="csr")
 
     def _words(self, column: str, cells: Sequence[Any]) -> list[Callable[[Examples], Any]]:
-        common = {"min_df": 2 if len(cells) >= _COMMON else 1}
         if _has_words(cells):
-            return [self._counted(column, cells, analyzer="word", ngram_range=(1, 2), **common)]
-        return [self._counted(column, cells, analyzer="char_wb", ngram_range=(1, 4), **common)]
+            return [self._counted(column, cells, ngram_range=(1, 2), token_pattern=_WORD)]
+        return [self._counted(column, cells, analyzer="char_wb", ngram_range=(1, 4))]
 
     def _letters(self, column: str, cells: Sequence[Any]) -> list[Callable[[Examples], Any]]:
         longest = min(_PLACES, max(len(_text(cell)) for cell in cells))
@@ -114,7 +115,8 @@ def _by_place(cells: Sequence[Any], longest: int) -> Any:
 
 
 def _has_words(cells: Sequence[Any]) -> bool:
-    return bool(np.median([len(_text(cell).split()) for cell in cells]) > _FEW_WORDS)
+    some = cells[:: max(1, len(cells) // _LOOKED_AT)]
+    return bool(np.median([len(re.findall(_WORD, _text(cell))) for cell in some]) > _FEW_WORDS)
 
 
 def _text(cell: Any) -> str:

@@ -168,9 +168,12 @@ class ImageTarget(SequenceTarget):
         return scores
 
     def frame(self, answers: Answers, truths: Sequence[Any] | None) -> pl.DataFrame:
-        """Return each drawn picture's mean intensity, and its loss where the truth is known."""
+        """Return pictures as data URIs, their mean intensities, and their truths'."""
         columns: dict[str, Any] = {}
         if answers.outputs is not None:
+            pictures = [f"data:image/png;base64,{self.draw(z)}" for z in answers.outputs]
+            if truths is None:  # a part's pictures would make predictions.csv very large
+                columns["prediction"] = pictures
             columns["intensity"] = [float(_intensity(z).mean()) for z in answers.outputs]
         if truths is not None:
             columns["truth"] = [float(np.mean(x[0]) / 255) for x in truths]

@@ -17,6 +17,7 @@ import numpy as np
 from elman.kinds.targets.design import Design
 from elman.kinds.targets.target import Answers, Baseline, Examples
 
+MOST_FEATURES = 500_000  # of a column of text: of IMDB's, about those of two reviews or more
 MOST_WEIGHTS = 20_000_000  # of a linear model: features times outputs
 MOST_WORK = 200_000_000  # values of all rows times outputs: some 20 s of fitting
 MOST_LETTERS = 60_000_000  # of text that is counted: twice the 25,000 reviews of IMDB
@@ -68,7 +69,7 @@ class Linear(Baseline):
     def __init__(self, seen: str, num_outputs: int) -> None:
         self.name = f"{seen} with {self.model_name}"
         self._num_outputs = num_outputs
-        self._design = Design(MOST_WEIGHTS // num_outputs)
+        self._design = Design(min(MOST_FEATURES, MOST_WEIGHTS // num_outputs))
 
     def fit(self, train: Examples) -> Self:
         """Learn from the training rows."""
@@ -77,7 +78,7 @@ class Linear(Baseline):
             (np.array([len(str(cell)) for cell in cells]) for cells in train.inputs.values()),
             np.zeros(len(order)),
         )
-        order = order[np.cumsum(letters[order]) <= MOST_LETTERS]
+        order = order[: max(1, int((np.cumsum(letters[order]) <= MOST_LETTERS).sum()))]
         x_RF = self._design.fit(_rows(train, order))
         share = MOST_WORK / max(1, x_RF.nnz * self._num_outputs)
         order = order[: max(1, int(len(order) * min(1.0, share)))]

@@ -1,12 +1,13 @@
-"""What a network that answers texts has to beat: the commonest text, and the nearest row's."""
+"""What a network that answers texts has to beat: the commonest text, and the nearest row's.
+
+Legend: R training rows, Q rows to be answered, V different words.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import Any, Self
-
-import numpy as np
 
 from elman.kinds.targets.target import Answers, Baseline, Examples
 
@@ -56,7 +57,7 @@ class NearestText(Baseline):
     """The answer to the training text whose words are most alike, by TF-IDF and cosine."""
 
     name = "nearest neighbour"
-    _ROWS = 512  # compared at once
+    _ROOM = 2**24  # numbers held at once
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         self._columns = columns
@@ -66,17 +67,19 @@ class NearestText(Baseline):
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         self._weigh: Any = TfidfVectorizer(token_pattern=r"\w+|[^\w\s]")
-        self._known = self._weigh.fit_transform(self._sources(train)).T.tocsr()
+        self._known_RV = self._weigh.fit_transform(self._sources(train))
         self._answers = [references[0] for references in train.truths]
         return self
 
     def answer(self, examples: Examples) -> Answers:
         """Answer what was right for the nearest; of equally near ones, the first."""
-        rows = self._weigh.transform(self._sources(examples))
+        rows_QV = self._weigh.transform(self._sources(examples))
+        at_once = max(1, self._ROOM // sum(self._known_RV.shape))
         nearest: list[int] = []
-        for start in range(0, rows.shape[0], self._ROWS):
-            likeness = rows[start : start + self._ROWS] @ self._known
-            nearest += np.asarray(likeness.argmax(axis=1)).ravel().tolist()
+        for start in range(0, rows_QV.shape[0], at_once):
+            # Times dense rows: common words make the product dense, and a sparse one slow.
+            likeness_RQ = self._known_RV @ rows_QV[start : start + at_once].toarray().T
+            nearest += likeness_RQ.argmax(axis=0).tolist()
         return Answers(texts=[[self._answers[place]] for place in nearest])
 
     def _sources(self, examples: Examples) -> list[str]:
