@@ -35,7 +35,9 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
             continue
         for line in code.replace("\\\n", " ").splitlines():
             words = shlex.split(line.removeprefix("$ "), comments=True)
-            if words[:1] == ["elman"] and line.startswith("$ "):
+            if words[:3] == ["elman", "data", "get"] and words[3] in SMALL:
+                SMALL[words[3]](tmp_path)
+            elif words[:1] == ["elman"] and line.startswith("$ "):
                 assert run(quick(words[1:])) == 0, line
 
 
@@ -45,8 +47,59 @@ def quick(words):
     return [*words, "--epochs", "2"] if trains else words
 
 
+def sentences(count, seed=0):
+    """Return sentences of a small grammar, and what their mood is."""
+    rng = np.random.default_rng(seed)
+    moods = rng.integers(0, 2, count)
+    words = [["dull", "poor", "flat"], ["bright", "fine", "moving"]]
+    return [
+        f"the {rng.choice(['film', 'play', 'plot'])} is {rng.choice(words[mood])} ."
+        for mood in moods
+    ], moods
+
+
+def small_reviews(folder):
+    texts, moods = sentences(120)
+    labels = np.array(["negative", "positive"])[moods]
+    frame = pl.DataFrame({"text": texts, "label": labels, "score": 2 * moods - 1})
+    frame.write_parquet(folder / "reviews.parquet")
+
+
+def small_translations(folder):
+    texts, _ = sentences(120)
+    german = [text.replace("the", "das").replace("is", "ist") for text in texts]
+    frame = pl.DataFrame({"de": german, "en": texts, "split": parts(120)})
+    frame.write_parquet(folder / "multi30k.parquet")
+
+
+def small_tags(folder):
+    texts, _ = sentences(120)
+    frame = pl.DataFrame({"words": texts, "tags": "DET NOUN AUX ADJ PUNCT", "split": parts(120)})
+    frame.write_parquet(folder / "ud_english.parquet")
+
+
+def small_play(folder):
+    texts, _ = sentences(600)
+    (folder / "shakespeare.txt").write_text("\n".join(texts) + "\n")
+
+
+def parts(count):
+    return np.array(["train"] * 8 + ["valid", "test"])[np.arange(count) % 10]
+
+
+# Stand for sets that would be large to fetch and slow to train on.
+SMALL = {
+    "reviews": small_reviews,
+    "multi30k": small_translations,
+    "ud_english": small_tags,
+    "shakespeare": small_play,
+}
+
+
 def make_tables(folder):
-    """Write the tables that the examples read: prices.csv, rides.csv, shops.csv."""
+    """Write the tables that the examples read: prices.csv, rides.csv, shops.csv, reviews.csv."""
+    texts, moods = sentences(120, seed=1)
+    pl.DataFrame({"review": texts, "stars": 1 + 4 * moods}).write_csv(folder / "reviews.csv")
     fetch("goog", folder).rename(folder / "prices.csv")
     rng = np.random.default_rng(0)
     days = pl.date_range(pl.date(2021, 1, 1), pl.date(2022, 12, 31), eager=True)

@@ -385,10 +385,11 @@ class TestTables:
             "a red circle moving in a circle",
             "a dark blue star moving up and down",
         ]
+        folder = "video_shapes"
         assert frame.drop("caption").rows() == [
-            ("video_shapes/circular/red_circle_1.mp4", "circular", "red", "circle", 1, "train"),
-            ("video_shapes/vertical/dark_blue_star_5.mp4", "vertical", "dark_blue", "star", 5, "test"),
-        ]  # fmt: skip
+            (f"{folder}/circular/red_circle_1.mp4", "circular", "red", "circle", 1, "train"),
+            (f"{folder}/vertical/dark_blue_star_5.mp4", "vertical", "dark_blue", "star", 5, "test"),
+        ]
 
     def test_ud_english_skips_ranges_and_places(self):
         def line(number, word, tag):
