@@ -296,6 +296,7 @@ def test_unknown_column_names_the_nearest_and_the_option(table):
             b"ACGT\n",
             "t.fa: row 1: a damaged record: Error in FASTA file at line 1: Expected",
         ),
+        ("t.fa", b"AC\x1b[1m" * 99, "but got 'AC\\x1b[1mAC"),
         ("t.fastq", b"@a\nAC\n+\nII\n@b\nAC\n+\nI\n", "t.fastq: row 2: a damaged record: Error in"),
         ("t.fq", b"@a\nAC\n+\nII\n@b\nAC\n", "t.fq: row 2: a damaged record: Error in FASTQ file"),
         ("t.fna", b">a\nAC\n>\xe9\nA\n", "t.fna: line 3 holds the byte 0xe9, which is no letter"),

@@ -13,7 +13,13 @@ from rich.table import Table
 from elman.cli.numbers import aligned, number
 from elman.kinds.targets.metrics import METRICS
 
-SPLITS = {"train": "training", "valid": "validation", "test": "test", "table": "this table", "folds": "all folds"}
+SPLITS = {
+    "train": "training",
+    "valid": "validation",
+    "test": "test",
+    "table": "this table",
+    "folds": "all folds",
+}
 _MOST_TARGETS = 6
 _STEPS = (1, 2, 3, 7, 14, 28, 56)
 # A file or a pipe has no width of its own: nothing is cut off there.

@@ -10,7 +10,7 @@ import hashlib
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -189,8 +189,8 @@ class _Encoding:
         if pool is None:
             yield (_attempt(self.encode, row) for row in cells)
         else:
-            with pool:
-                yield pool.map(cells)
+            with pool, closing(pool.map(cells)) as results:
+                yield results
 
 
 def _pool(encode: Encode, workers: int) -> Workers | None:

@@ -24,6 +24,8 @@ from elman.errors import InputError, MissingExtraError
 # What polars raises for a malformed file; older versions, a RuntimeError for JSON.
 READ_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, RuntimeError)
 
+_ROOM = 200  # letters of what another library says
+
 
 def _read_delimited(raw: bytes, name: str, *, separators: str) -> pl.DataFrame:
     data = _clean(raw, name, 0).rstrip(b"\r\n")
@@ -154,7 +156,9 @@ def _read_dna(raw: bytes, name: str, *, form: str) -> pl.DataFrame:
                     column.append(value)
     except dnaio.FileFormatError as error:
         number = len(columns["id"]) + 1
-        reason = " ".join(str(error).split()).rstrip(".")
+        # It may quote what no terminal should be sent, and any length of it.
+        said = " ".join(str(error).split()).rstrip(".")[:_ROOM]
+        reason = "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in said)
         raise InputError(f"{name}: row {number:,}: a damaged record: {reason}") from None
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, raw.find(error.object[error.start : error.end])) + 1

@@ -120,6 +120,7 @@ class _Worker:
     def __init__(self, function: Callable[[Any], Any], pickled: bytes) -> None:
         self._function, self._pickled = function, pickled
         self._ready: bool | None = None
+        self._killed = False
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _START],
             stdin=subprocess.PIPE,
@@ -142,6 +143,7 @@ class _Worker:
             raise CrashedError(self._ending()) from None
 
     def kill(self) -> None:
+        self._killed = True
         self._process.kill()
         self._process.wait()
         for pipe in (self._pipe_in, self._pipe_out):
@@ -165,7 +167,9 @@ class _Worker:
             self._pipe_in.flush()
             return pickle.load(self._pipe_out)
         except (OSError, EOFError, ValueError, pickle.UnpicklingError):
-            return False
+            if self._killed:
+                raise CrashedError("ended") from None
+            return False  # no process can be had
 
     def _ending(self) -> str:
         status = self._process.wait()

@@ -90,8 +90,9 @@ TARGET_OPTIONS: dict[str, tuple[type[Options], ...]] = {
 }
 """Kind -> the groups of options that steer it, beside those of every network and training."""
 
-# Single options of other groups: a vector's columns that hold numbers, a generator's parts.
-_SINGLE = {"vector": ("categories",), "next": ("split",)}
+# Single options of other groups: a vector's columns that hold numbers; a generator's parts, and
+# whether its words in and out are one matrix.
+_SINGLE = {"vector": ("categories",), "next": ("split", "tied")}
 
 
 def used_by(inputs: tuple[str, ...], target: str) -> set[str]:

@@ -27,7 +27,7 @@ from elman.report.blocks import (
 from elman.report.figures.curves import loss_picture, metric_picture
 from elman.report.figures.lines import data_picture
 from elman.report.formats import MISSING, count, duration, moment, number, percent
-from elman.report.run_data import SPLIT_NAMES, RunData, as_axis, as_float
+from elman.report.run_data import SPLIT_NAMES, RunData, as_axis, as_float, listed, part
 
 # The page stays readable: of many targets or panels the first ones are drawn, and it says so.
 MOST_TARGETS = 3
@@ -53,7 +53,7 @@ def headline(run: RunData) -> Section:
 
 def _what(run: RunData) -> str:
     """Say in words what was forecast from what, and by which network."""
-    data = run.model.get("data") or {}
+    data = part(run.model, "data")
     step = data.get("step")
     ahead = f"{count(run.horizon, 'step')} ahead" + (f" (step: {step})" if step else "")
     words = f"Forecast: {' and '.join(run.targets) or 'nothing yet'}, {ahead}"
@@ -64,7 +64,7 @@ def _what(run: RunData) -> str:
 
 def network_words(run: RunData) -> str:
     """Say which network ran; nothing where that is not known."""
-    network = run.model.get("network") or {}
+    network = part(run.model, "network")
     if not network:
         return ""
     size = network.get("parameters")
@@ -113,7 +113,7 @@ def _tiles(run: RunData) -> list[Tile]:
 
 def data(run: RunData) -> Section:
     """What the data is: a plot with the splits, facts, and what the check found."""
-    record = run.model.get("data") or {}
+    record = part(run.model, "data")
     blocks: list[Block | str] = []
     drawn, words = _panels(run, run.series)
     if drawn:
@@ -122,8 +122,8 @@ def data(run: RunData) -> Section:
         blocks.append(Paragraph("There is no series to draw.", "warning"))
     if record:
         blocks.append(Facts(facts_of(record)))
-        if record.get("spans"):
-            blocks.append(_span_table(record["spans"]))
+        if spans := part(record, "spans"):
+            blocks.append(_span_table(spans))
         blocks.extend(findings(record))
     return Section("The data", blocks)
 
@@ -198,7 +198,7 @@ def _predicted_panels(run: RunData) -> list[tuple[str, np.ndarray, np.ndarray]]:
 
 def facts_of(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what model.json says of the table, as names and values."""
-    columns = record.get("columns") or []
+    columns = listed(record, "columns")
     season = None
     if "period" in record:
         period = record["period"]
@@ -237,21 +237,25 @@ def _span_table(spans: Mapping[str, Any]) -> Table:
 
 def findings(record: Mapping[str, Any]) -> list[Block]:
     """Return what the check of the data found, worst first."""
-    found = [f for f in record.get("findings") or [] if isinstance(f, dict)]
+    found = [f for f in listed(record, "findings") if isinstance(f, dict)]
     if not found:
         return [Paragraph("The check found nothing that would spoil training.")]
     order = {severity: n for n, severity in enumerate(_WORST_FIRST)}
-    found.sort(key=lambda finding: order.get(finding.get("severity", ""), len(order)))
+    found.sort(key=lambda finding: order.get(str(finding.get("severity")), len(order)))
     items = [
-        Remark(f.get("severity", "note"), str(f.get("message", "")), str(f.get("remedy") or ""))
-        for f in found
+        Remark(_severity(f), str(f.get("message", "")), str(f.get("remedy") or "")) for f in found
     ]
     return [Paragraph("What the check of the data found, worst first:"), Remarks(items)]
 
 
+def _severity(finding: Mapping[str, Any]) -> Tone:
+    known: dict[str, Tone] = {"error": "error", "warning": "warning"}
+    return known.get(str(finding.get("severity")), "note")
+
+
 def training(run: RunData) -> Section:
     """How training went."""
-    record, metrics = run.model.get("training") or {}, run.metrics
+    record, metrics = part(run.model, "training"), run.metrics
     best = record.get("best_epoch")
     best_epoch = best if isinstance(best, int) else None
     blocks: list[Block | str] = []
@@ -324,10 +328,10 @@ def versions(run: RunData) -> Section:
     model = run.model
     rows = [
         ("Elman", model.get("elman")),
-        *((name, version) for name, version in (model.get("versions") or {}).items()),
+        *part(model, "versions").items(),
         ("Platform", model.get("platform")),
         ("Engine", model.get("engine")),
-        ("Network", (model.get("network") or {}).get("summary")),
+        ("Network", part(model, "network").get("summary")),
         ("Created", moment(model["created"]) if model.get("created") else None),
         ("SHA-256 of the weights", model.get("weights_sha256")),
     ]
@@ -337,7 +341,7 @@ def versions(run: RunData) -> Section:
         blocks.append(Facts(known))
     blocks.append("To run it again, from the run folder, with the same data:")
     blocks.append(Code("elman fit --config config.yaml"))
-    digest = (model.get("data") or {}).get("sha256")
+    digest = part(model, "data").get("sha256")
     if digest:
         blocks.append(f"The data is the same if its SHA-256 is {digest}.")
     return Section("Versions and how to reproduce", blocks)

@@ -14,7 +14,7 @@ from elman.report.blocks import Picture, Section
 from elman.report.examples import answers, gallery, scoring, summary, texts
 from elman.report.figures.canvas import PALETTE, with_prefix
 from elman.report.reading import read_run
-from elman.report.run_data import RunData
+from elman.report.run_data import RunData, part
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -73,7 +73,7 @@ def write_report(run_folder: Path, *, series: Mapping[str, Any] | None = None) -
     """
     run = replace(read_run(Path(run_folder)), series=series)
     sections = [build(run) for build in SECTIONS[run.job]]
-    data_name = (run.model.get("data") or {}).get("name") or run.folder.resolve().name
+    data_name = part(run.model, "data").get("name") or run.folder.resolve().name
     title = f"{run.name} on {data_name}"
     return _write(run.folder / "report.html", title, "", [s for s in sections if s])
 

@@ -73,18 +73,18 @@ class RunData:
         """What the forecaster is called in the scores; its cell's name otherwise."""
         for row in self.scores:
             if row.get("kind") == "model":
-                return str(row["forecaster"])
-        return str(_part(self.model, "network").get("cell") or self.config.get("cell") or "model")
+                return str(row.get("forecaster"))
+        return str(part(self.model, "network").get("cell") or self.config.get("cell") or "model")
 
     @cached_property
     def scores(self) -> list[dict[str, Any]]:
         """The score rows of `model.json`."""
-        return [row for row in self.model.get("scores") or [] if isinstance(row, dict)]
+        return [row for row in listed(self.model, "scores") if isinstance(row, dict)]
 
     @cached_property
     def targets(self) -> list[str]:
         """The columns forecast."""
-        known = _part(self.model, "target").get("columns")
+        known = part(self.model, "target").get("columns")
         if known:
             return [str(name) for name in known]
         if self.predictions is not None:
@@ -95,7 +95,7 @@ class RunData:
     @cached_property
     def horizon(self) -> int:
         """How many steps ahead were forecast."""
-        known = _part(self.model, "target").get("horizon") or self.config.get("horizon")
+        known = part(self.model, "target").get("horizon") or self.config.get("horizon")
         if known:
             return int(known)
         return 1 if self.predictions is None else int(self.predictions["step"].max() or 1)  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ class RunData:
     @cached_property
     def spans(self) -> list[Span]:
         """The splits' spans in time order, each reaching to the next one's start."""
-        raw = _part(_part(self.model, "data"), "spans")
+        raw = part(part(self.model, "data"), "spans")
         found = [
             Span(name, parse_moment(raw[name].get("from")), parse_moment(raw[name].get("to")))
             for name in ("train", "valid", "test")
@@ -204,7 +204,7 @@ class RunData:
 
 def target_kind_of(model: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Return the kind of target of a run's model.json and config.yaml; empty if neither says."""
-    known = _part(model, "target").get("kind")
+    known = part(model, "target").get("kind")
     return str(known or str(config.get("target") or "").partition(":")[0]).strip()
 
 
@@ -232,9 +232,21 @@ def parse_moment(value: Any) -> np.datetime64 | int | None:
     return int(parsed[0]) if parsed.dtype == pl.Int64 else np.datetime64(parsed[0], "us")
 
 
-def _part(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+def part(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return an object of a JSON document; empty if it is absent or none."""
     value = record.get(name)
     return value if isinstance(value, dict) else {}
+
+
+def listed(record: Mapping[str, Any], name: str) -> list[Any]:
+    """Return a list of a JSON document; empty if it is absent or none."""
+    value = record.get(name)
+    return value if isinstance(value, list) else []
+
+
+def as_count(value: Any) -> int:
+    """Return a count from JSON; 0 for anything else."""
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def is_number(text: str) -> bool:

@@ -14,7 +14,7 @@ from elman.report.blocks import Block, Cell, Gallery, Paragraph, Section, Table
 from elman.report.figures import residuals as drawn
 from elman.report.figures.curves import step_picture
 from elman.report.formats import aligned, number, percent
-from elman.report.run_data import SPLIT_NAMES, RunData, as_axis, as_float
+from elman.report.run_data import SPLIT_NAMES, RunData, as_axis, as_float, listed, part
 
 _LAGS = 30
 _TOP = 5
@@ -57,7 +57,7 @@ def score_tables(run: RunData) -> list[Table]:
 
 
 def _nominal(run: RunData) -> float:
-    known = (run.model.get("target") or {}).get("quantiles") or [q for q, _ in run.quantiles]
+    known = listed(part(run.model, "target"), "quantiles") or [q for q, _ in run.quantiles]
     return max(known) - min(known) if len(known) > 1 else np.nan
 
 

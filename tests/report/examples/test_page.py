@@ -263,9 +263,7 @@ def test_probabilities_name_truth_and_answer(pages):
 def test_saliency_stands_over_letters(pages, folders):
     sample = json.loads((folders["dna"] / "samples.json").read_text())["examples"][0]
     card = cards(pages["dna"])[0]
-    found = re.findall(
-        r'<span class="up" style="--a:([\d.]+)"><i></i><b>(\w)</b></span>', card
-    )
+    found = re.findall(r'<span class="up" style="--a:([\d.]+)"><i></i><b>(\w)</b></span>', card)
     assert "".join(letter for _, letter in found) == sample["inputs"][0]["letters"]
     weight = np.array(sample["saliency"]["values"])
     assert [float(a) for a, _ in found] == pytest.approx(weight / weight.max(), abs=0.0051)

@@ -50,7 +50,12 @@ class Language:
 
     def network(self, topology: str, options: Any, modules: Mapping[str, nn.Module]) -> nn.Module:
         """Return a new network: a decoder that is told nothing but what came before."""
-        return networks.token_decoder(options, len(self.vocabulary), options.embedding)
+        return networks.token_decoder(
+            options,
+            len(self.vocabulary),
+            options.embedding,
+            embedding_dropout=options.embedding_dropout,
+        )
 
     def summary(self) -> str:
         """Return what is read and written, in words."""

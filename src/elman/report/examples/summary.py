@@ -16,7 +16,7 @@ from elman.report.blocks import Block, Facts, Paragraph, Section, Table, Tile, T
 from elman.report.examples import contest
 from elman.report.examples.scoring import fold_tiles
 from elman.report.formats import MISSING, count, number, percent
-from elman.report.run_data import SPLIT_NAMES, RunData, as_float
+from elman.report.run_data import SPLIT_NAMES, RunData, as_count, as_float, listed, part
 
 _MOST_CLASSES = 20
 _MOST_ROWS_NAMED = 12
@@ -35,7 +35,7 @@ def headline(run: RunData) -> Section:
     if tiles := _tiles(run) + fold_tiles(run):
         blocks.append(Tiles(tiles))
     blocks.append(_what(run))
-    blocks.extend(Paragraph(str(note), "note") for note in run.model.get("notes") or [])
+    blocks.extend(Paragraph(str(note), "note") for note in listed(run.model, "notes"))
     blocks.extend(Paragraph(note, "warning") for note in run.notes)
     return Section("Summary", blocks)
 
@@ -78,7 +78,7 @@ def _tiles(run: RunData) -> list[Tile]:
 
 def data(run: RunData) -> Section:
     """How many rows each part has, their classes and lengths, the check, what was skipped."""
-    record = run.model.get("data") or {}
+    record = part(run.model, "data")
     blocks: list[Block | str] = []
     if facts := facts_of(record):
         blocks.append(Facts(facts))
@@ -99,11 +99,10 @@ def data(run: RunData) -> Section:
 
 def _parts(run: RunData, record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return what is known of each part, its rows at least; from the answers if nowhere else."""
-    raw = record.get("parts")
-    if isinstance(raw, dict) and raw:
+    if raw := part(record, "parts"):
         return {
-            str(name): part if isinstance(part, dict) else {"rows": part}
-            for name, part in raw.items()
+            str(name): each if isinstance(each, dict) else {"rows": each}
+            for name, each in raw.items()
         }
     if run.answers is None:
         return {}
@@ -112,16 +111,16 @@ def _parts(run: RunData, record: Mapping[str, Any]) -> dict[str, dict[str, Any]]
 
 
 def _part_table(parts: Mapping[str, Mapping[str, Any]]) -> Table:
-    total = sum(int(as_float(part.get("rows"), 0)) for part in parts.values())
-    tokens = any("tokens" in part for part in parts.values())
+    total = sum(as_count(each.get("rows")) for each in parts.values())
+    tokens = any("tokens" in each for each in parts.values())
     rows = [
         [
             SPLIT_NAMES.get(name, name),
-            whole(part.get("rows")) or MISSING,
-            percent(as_float(part.get("rows")) / total) if total else MISSING,
-            *([whole(part.get("tokens")) or MISSING] if tokens else ()),
+            whole(each.get("rows")) or MISSING,
+            percent(as_count(each.get("rows")) / total) if total else MISSING,
+            *([whole(each.get("tokens")) or MISSING] if tokens else ()),
         ]
-        for name, part in parts.items()
+        for name, each in parts.items()
     ]
     heads = ("Part", "Rows", "Share", *(["Tokens"] if tokens else ()))
     return Table(heads, rows, "Parts", "lrrr")
@@ -129,37 +128,36 @@ def _part_table(parts: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def _class_table(parts: Mapping[str, Mapping[str, Any]]) -> Table | None:
     counts = {
-        name: {str(label): int(as_float(n, 0)) for label, n in part["classes"].items()}
-        for name, part in parts.items()
-        if isinstance(part.get("classes"), dict)
+        name: {str(label): as_count(n) for label, n in each["classes"].items()}
+        for name, each in parts.items()
+        if isinstance(each.get("classes"), dict)
     }
     totals: dict[str, int] = {}
-    for part in counts.values():
-        for label, n in part.items():
+    for each in counts.values():
+        for label, n in each.items():
             totals[label] = totals.get(label, 0) + n
     if not totals:
         return None
     ranked = sorted(totals, key=lambda label: -totals[label])
     shown, rest = ranked[:_MOST_CLASSES], ranked[_MOST_CLASSES:]
-    rows = [[label, *(_share(part, [label]) for part in counts.values())] for label in shown]
+    rows = [[label, *(_share(each, [label]) for each in counts.values())] for label in shown]
     if rest:
         name = f"{len(rest):,} further classes"
-        rows.append([name, *(_share(part, rest) for part in counts.values())])
+        rows.append([name, *(_share(each, rest) for each in counts.values())])
     title = f"Classes: {len(ranked):,}, the most frequent first"
     heads = (SPLIT_NAMES.get(name, name).capitalize() for name in counts)
     return Table(("Class", *heads), rows, title, "l" + "r" * len(counts))
 
 
-def _share(part: Mapping[str, int], labels: Sequence[str]) -> str:
-    n, total = sum(part.get(label, 0) for label in labels), sum(part.values())
+def _share(counts: Mapping[str, int], labels: Sequence[str]) -> str:
+    n, total = sum(counts.get(label, 0) for label in labels), sum(counts.values())
     return f"{n:,} ({percent(n / total)})" if total else f"{n:,}"
 
 
 def _length_table(parts: Mapping[str, Mapping[str, Any]]) -> Table | None:
     rows = []
-    for name, part in parts.items():
-        lengths = part.get("lengths")
-        for column, values in lengths.items() if isinstance(lengths, dict) else ():
+    for name, each in parts.items():
+        for column, values in part(each, "lengths").items():
             if isinstance(values, list) and len(values) == 3:
                 shown = [number(as_float(value)) for value in values]
                 rows.append((str(column), SPLIT_NAMES.get(name, name), *shown))

@@ -125,7 +125,8 @@ def running_picture(
         marks = {"marker": "o", "markersize": 3} if len(x) <= 60 else {}
         axes.plot(x, y, color=colour("model"), linewidth=1.5, **marks)
         pad = (high - low) * 0.06 or 0.1
-        axes.set_ylim(low - pad, high + pad)
+        if np.isfinite(pad):
+            axes.set_ylim(low - pad, high + pad)
         dress(axes, x, y_label=name, x_label=unit)
 
     known = y[np.isfinite(y)]

@@ -1,0 +1,161 @@
+"""Run every recipe on a small slice of its data: does the whole path work, and are scores finite?
+
+Each recipe's table is cut to some rows of each part, its network made tiny and trained for one
+epoch by `elman fit`; then `elman predict` (and of a generator `elman generate`) answers the slice.
+All of it in one process, which loads torch once.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import tempfile
+import time
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from elman.cli import run
+from elman.config import Config, read_config
+from elman.data.datasets import fetch
+from elman.data.table import read_table
+from elman.errors import ElmanError
+from elman.kinds.targets.metrics import METRICS
+
+ROWS = 160  # of the training part; others have a quarter of it
+VALUES = 2  # of a column that folds are made by
+LETTERS = 20_000
+# What a recipe sets is made as small as this, if it is larger.
+_SMALL = {
+    "epochs": 1, "hidden": 8, "embedding": 8, "channels": 4, "picture_features": 8, "frames": 4,
+    "folds": 2, "vocabulary": 200, "max_length": 40, "bptt": 20, "batch_size": 16, "beam": 2,
+}  # fmt: skip
+_BY_TIME = ("forecast",)
+
+
+def smoke(recipes: list[Path], data: Path) -> int:
+    """Run recipes on slices of the data sets in a folder; return the exit status."""
+    failed, skipped = [], []
+    for recipe in recipes:
+        started = time.monotonic()
+        try:
+            table = fetch(Path(read_config(recipe)["table"]).stem, data)
+        except ElmanError as error:
+            if "ELMAN_DATA" in os.environ:
+                raise
+            print(f"{recipe.stem:28} skipped: {error}", flush=True)
+            skipped.append(recipe.stem)
+            continue
+        said = io.StringIO()
+        with tempfile.TemporaryDirectory() as folder, redirect_stdout(said), redirect_stderr(said):
+            problem, score = try_out(recipe, table, Path(folder))
+        seconds = time.monotonic() - started
+        print(f"{recipe.stem:28} {seconds:5.1f} s  {problem or score}", flush=True)
+        if problem:
+            print(said.getvalue())
+            failed.append(recipe.stem)
+    done = len(recipes) - len(failed) - len(skipped)
+    print(f"{done} recipes ran, {len(skipped)} skipped, {len(failed)} failed {' '.join(failed)}")
+    return 1 if failed else 0
+
+
+def try_out(recipe: Path, table: Path, folder: Path) -> tuple[str, str]:
+    """Fit and predict in a folder; return what went wrong, if anything, and a score."""
+    options = smaller(read_config(recipe))
+    config = Config.parse(options, str(recipe))
+    small = slice_of(table, config, folder)
+    (folder / "recipe.yaml").write_text(json.dumps(options))  # JSON is YAML
+    new = to_predict(small, config)
+    with chdir(folder):
+        steps = [
+            ["fit", str(small), "--config", "recipe.yaml", "--out", "run"],
+            ["predict", "run", str(new), "--out", "answers.csv"],
+        ]
+        if config.target == "next":
+            steps.append(["generate", "run", "--length", "20"])
+        for step in steps:
+            if status := run(step):
+                return f"elman {step[0]} ended with {status}", ""
+        return judge(folder)
+
+
+def smaller(options: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe's options, but tiny."""
+    small = {name: _least(options[name], most) for name, most in _SMALL.items() if name in options}
+    return options | small
+
+
+def _least(value: Any, most: int) -> Any:
+    return min(value, most)
+
+
+def judge(folder: Path) -> tuple[str, str]:
+    """Return what is wrong with the files of a run, if anything, and its last score in words."""
+    for name in ("run/report.html", "run/predictions.csv", "answers.csv"):
+        if not (folder / name).exists() or not (folder / name).stat().st_size:
+            return f"{name} is missing or empty", ""
+    scores = json.loads((folder / "run/model.json").read_text())["scores"]
+    ours = [row for row in scores if row["kind"] == "model"]
+    found = {
+        (row["split"], key): row[key] for row in ours for key in METRICS if row.get(key) is not None
+    }
+    wrong = [f"{split} {key} {value}" for (split, key), value in found.items() if not math.isfinite(value)]
+    if wrong or not found:
+        return f"scores that are not finite: {', '.join(wrong) or 'none at all'}", ""
+    (split, key), value = next(reversed([each for each in found.items() if each[0][0] == ours[-1]["split"]][:1]))
+    return "", f"{METRICS[key].label} {METRICS[key].write(value)} ({split})"
+
+
+def slice_of(table: Path, config: Config, folder: Path) -> Path:
+    """Write some rows of a table into a folder, with its media beside it; return the path.
+
+    Of each part that `split` names some rows, of `folds_by` some values; the beginning of a text;
+    and the whole of a series, which cannot be cut without moving its spans.
+    """
+    path = folder / table.name
+    if table.suffix == ".txt":
+        path.write_text(table.read_text()[:LETTERS])
+        return path
+    if config.target.startswith(_BY_TIME):
+        path.write_bytes(table.read_bytes())
+        return path
+    frame = read_table(table).frame
+    if config.folds_by:
+        some = frame[config.folds_by].unique().sort().head(VALUES)
+        frame = frame.filter(pl.col(config.folds_by).is_in(some.implode()))
+    parts = frame[config.split].to_numpy() if config.split else np.full(frame.height, "train")
+    rows = [_some(np.flatnonzero(parts == part), str(part)) for part in np.unique(parts)]
+    frame = frame[np.sort(np.concatenate(rows))]
+    if path.suffix == ".parquet":
+        frame.write_parquet(path)
+    else:
+        frame.write_csv(path)
+    media = table.with_suffix("")
+    if media.is_dir():
+        (folder / media.name).symlink_to(media.resolve())
+    return path
+
+
+def _some(rows: np.ndarray, part: str) -> np.ndarray:
+    """Return some rows at random: tables are often sorted by class."""
+    most = ROWS if part == "train" else ROWS // 4
+    return np.random.default_rng(0).permutation(rows)[:most]
+
+
+def to_predict(table: Path, config: Config) -> Path:
+    """Return what is to be answered: the slice; of a series, with its last values not known yet."""
+    if not config.target.startswith(_BY_TIME):
+        return table
+    frame = read_table(table).frame
+    measured = [name for name in frame.columns if name not in (config.time, *config.known)]
+    ahead = pl.int_range(frame.height) >= frame.height - config.horizon
+    path = table.with_stem(f"{table.stem}_ahead")
+    frame.sort(config.time).with_columns(
+        pl.when(~ahead).then(pl.col(name)).alias(name) for name in measured
+    ).write_csv(path)
+    return path
