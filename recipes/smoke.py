@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import yaml
 
 from elman.cli import run
 from elman.config import Config, read_config
@@ -69,7 +70,7 @@ def try_out(recipe: Path, table: Path, folder: Path) -> tuple[str, str]:
     options = smaller(read_config(recipe))
     config = Config.parse(options, str(recipe))
     small = slice_of(table, config, folder)
-    (folder / "recipe.yaml").write_text(json.dumps(options))  # JSON is YAML
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(options))
     new = to_predict(small, config)
     with chdir(folder):
         steps = [

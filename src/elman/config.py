@@ -12,7 +12,13 @@ from pydantic import BeforeValidator
 
 from elman.data.options import DataOptions
 from elman.errors import InputError
-from elman.kinds.inputs.options import AudioOptions, DnaOptions, PictureOptions, TextOptions
+from elman.kinds.inputs.options import (
+    AudioOptions,
+    DnaOptions,
+    PictureOptions,
+    TextOptions,
+    VocabularyOptions,
+)
 from elman.kinds.options import ForecastOptions, of_some_kind, used_by
 from elman.kinds.targets.options import (
     AnswerOptions,
@@ -35,6 +41,7 @@ GROUPS = (
     ForecastOptions,
     ExampleOptions,
     AnswerOptions,
+    VocabularyOptions,
     TextOptions,
     AudioOptions,
     DnaOptions,
@@ -61,6 +68,7 @@ class Config(  # pyright: ignore[reportIncompatibleVariableOverride]
     DnaOptions,
     AudioOptions,
     TextOptions,
+    VocabularyOptions,
     AnswerOptions,
     ExampleOptions,
     ForecastOptions,

@@ -432,12 +432,11 @@ def test_a_worker_that_died_names_its_row(helpers, files) -> None:
 
 
 PROGRAM = """
-import sys, numpy as np
-from elman.data.encoded import encode_rows
-from {module} import {function}
-rows = [(name,) for name in {names!r}]
-ragged, bad = encode_rows({function}, rows, len(rows), key="k", workers={workers})
-print(ragged.lengths.tolist(), bad)
+from decoding_helpers import sleep
+from elman.data.workers import Workers
+with Workers(sleep, 2) as workers:
+    for answer in workers.map([(name,) for name in {names!r}]):
+        print(answer)
 """
 
 
@@ -455,11 +454,9 @@ def run_program(folder: Path, text: str) -> subprocess.Popen:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_the_program(helpers, tmp_path, how) -> None:
-    names = [str(tmp_path / f"pid{n}") for n in range(2)] + [None] * 40
-    # A request is 16 rows: the second worker begins with the second.
-    names = [names[0], *[None] * 15, names[1], *[None] * 15]
-    text = PROGRAM.format(module="decoding_helpers", function="sleep", names=names, workers=2)
-    program = run_program(tmp_path, text)
+    # A request is 16 rows: the other worker begins with row 16.
+    names = [str(tmp_path / "pid0"), *[None] * 15, str(tmp_path / "pid1"), *[None] * 15]
+    program = run_program(tmp_path, PROGRAM.format(names=names))
     pids = []
     for name in (names[0], names[16]):
         while not Path(name).exists() or not Path(name).read_text():
@@ -488,15 +485,14 @@ def alive(pid: int) -> bool:
 
 def test_a_program_needs_no_guard_and_may_hold_the_function(tmp_path) -> None:
     text = """
-import numpy as np
-from elman.data.encoded import encode_rows
-def encode(cells):
-    return np.ones(cells[0])
-ragged, bad = encode_rows(encode, [(n,) for n in range(1, 40)], 39, key="k", workers=2)
-print(ragged.lengths.sum(), bad)
+from elman.data.workers import Workers
+def double(row):
+    return 2 * row
+with Workers(double, 2) as workers:
+    print(sum(workers.map(range(40))))
 """
     out, errors = run_program(tmp_path, text).communicate(timeout=60)
-    assert (out, errors) == ("780 []\n", "")
+    assert (out, errors) == ("1560\n", "")
 
 
 def test_rows_already_known_are_found_by_content(files) -> None:

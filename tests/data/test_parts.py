@@ -35,6 +35,7 @@ SHARES = st.sampled_from(["0.05", "0.1", "0.15", "0.2", ".3", "0.33", "0.45"])
 CLASSES = st.lists(st.integers(0, 6), min_size=30, max_size=200).map(np.array)
 
 
+@settings(deadline=None)
 @given(CLASSES, SHARES, SHARES | st.just("0"), st.integers(0, 9))
 def test_shares_part_all_rows_and_each_class_in_proportion(classes, valid, test, seed):
     parts = assign(len(classes), Options(valid, test), strata=classes, seed=seed)
@@ -58,7 +59,7 @@ def test_shares_part_all_rows_and_each_class_in_proportion(classes, valid, test,
     assert not len(parts.test) or test != "0"
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 300), min_size=400, max_size=800), st.integers(0, 9))
 def test_numbers_of_rows_are_met_where_classes_are_tiny(classes, seed):
     strata = np.array(classes)
@@ -118,7 +119,7 @@ GROUPED = st.integers(3, 25).flatmap(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(GROUPED, st.integers(0, 9))
 def test_groups_are_never_parted(rows, seed):
     together = pl.Series("speaker", [f"s{group}" for group, _ in rows])
@@ -212,6 +213,7 @@ class TestColumn:
         )
 
 
+@settings(deadline=None)
 @given(CLASSES, st.integers(2, 10), st.integers(0, 9))
 def test_folds_test_every_row_once(classes, number, seed):
     made = folds(len(classes), Options("0.2", folds=number), strata=classes, seed=seed)
@@ -227,7 +229,7 @@ def test_folds_test_every_row_once(classes, number, seed):
         assert abs(len(fold.test) - len(classes) / number) <= 1
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(GROUPED, st.integers(2, 3), st.integers(0, 9))
 def test_folds_keep_groups_whole(rows, number, seed):
     together = pl.Series("speaker", [group for group, _ in rows])

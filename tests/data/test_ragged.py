@@ -5,7 +5,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -24,6 +24,7 @@ ROWS = st.integers(1, 3).flatmap(
 )
 
 
+@settings(deadline=None)
 @given(ROWS, st.data())
 def test_rows_come_back_from_memory_and_disk(tmp_path_factory, rows, data):
     folder = tmp_path_factory.mktemp("ragged")

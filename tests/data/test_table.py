@@ -377,6 +377,7 @@ def test_times_name_the_row_and_the_layout_of_the_others(table):
     )
 
 
+@settings(deadline=None)  # the first FASTA file imports its reader
 @given(
     st.sampled_from([".csv", ".tsv", ".jsonl", ".csv.gz", ".parquet", ".txt", ".fa", ".fastq"]),
     st.binary(max_size=80)
@@ -524,7 +525,9 @@ class TestParquet:
         assert pl.concat(chunks).equals(t.frame.select(columns))
 
     @given(st.lists(st.integers(0, 19_999), max_size=12))
-    @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
     def test_rows(self, path, indices):
         got = read_table(path).rows(indices, ["a", "words"])
         expected = self.frame.rename({" a ": "a"}).select("a", "words")[indices]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -112,16 +113,17 @@ class RaggedFile:
     @staticmethod
     def open(folder: Path) -> Ragged | None:
         """Return what was written, memory-mapped; None if there is nothing, or not all of it."""
+        path = folder / "values.bin"
         try:
             with np.load(folder / "index.npz") as index:
                 lengths, meta = index["lengths"], json.loads(str(index["meta"]))
-        except (OSError, ValueError, KeyError):
+            size = path.stat().st_size
+        except (OSError, ValueError, KeyError, BadZipFile):
             return None
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         shape = (int(offsets[-1]), *meta["shape"])
-        path = folder / "values.bin"
-        if path.stat().st_size != int(np.prod(shape)) * np.dtype(meta["dtype"]).itemsize:
+        if size != int(np.prod(shape)) * np.dtype(meta["dtype"]).itemsize:
             return None
-        if not offsets[-1]:
+        if not size:
             return Ragged(np.empty(shape, meta["dtype"]), offsets)
         return Ragged(np.memmap(path, meta["dtype"], "r", shape=shape), offsets)

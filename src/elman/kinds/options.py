@@ -7,7 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator
 
 from elman.data.options import DataOptions, SplitOptions
-from elman.kinds.inputs.options import AudioOptions, DnaOptions, PictureOptions, TextOptions
+from elman.kinds.inputs.options import (
+    AudioOptions,
+    DnaOptions,
+    PictureOptions,
+    TextOptions,
+    VocabularyOptions,
+)
 from elman.kinds.targets.options import (
     AnswerOptions,
     DecodingOptions,
@@ -71,8 +77,9 @@ class ForecastOptions(Options):
 
 
 _EXAMPLES = (SplitOptions, ExampleOptions)
+_WRITTEN = (*_EXAMPLES, DecoderOptions, DecodingOptions)
 INPUT_OPTIONS: dict[str, tuple[type[Options], ...]] = {
-    "text": (TextOptions,),
+    "text": (VocabularyOptions, TextOptions),
     "audio": (AudioOptions,),
     "dna": (DnaOptions,),
     "video": (PictureOptions,),
@@ -80,26 +87,28 @@ INPUT_OPTIONS: dict[str, tuple[type[Options], ...]] = {
 }
 TARGET_OPTIONS: dict[str, tuple[type[Options], ...]] = {
     "forecast": (DataOptions, ForecastOptions),
-    "next": (SplitOptions, StreamOptions),
+    "next": (SplitOptions, StreamOptions, VocabularyOptions),
     "number": (*_EXAMPLES, AnswerOptions),
     "score": (*_EXAMPLES, AnswerOptions),
     "category": (*_EXAMPLES, AnswerOptions),
     "tags": (*_EXAMPLES, AnswerOptions),
-    "text": (*_EXAMPLES, AnswerOptions, TextOptions, DecoderOptions, DecodingOptions),
-    "image": (*_EXAMPLES, PictureOptions, DecoderOptions, DecodingOptions),
+    "text": (*_WRITTEN, AnswerOptions, VocabularyOptions),
+    "image": (*_WRITTEN, PictureOptions),
 }
 """Kind -> the groups of options that steer it, beside those of every network and training."""
 
 # Single options of other groups: a vector's columns that hold numbers; a generator's parts, and
 # whether its words in and out are one matrix.
 _SINGLE = {"vector": ("categories",), "next": ("split", "tied")}
+_READ_ALONE = ("forecast", "next")  # their jobs read the input in a way of their own
 
 
 def used_by(inputs: tuple[str, ...], target: str) -> set[str]:
     """Return the names of the options that mean something to these kinds."""
-    groups = [group for kind in inputs for group in INPUT_OPTIONS.get(kind, ())]
+    kinds = () if target in _READ_ALONE else inputs
+    groups = [group for kind in kinds for group in INPUT_OPTIONS.get(kind, ())]
     groups += TARGET_OPTIONS[target]
-    single = {name for kind in (*inputs, target) for name in _SINGLE.get(kind, ())}
+    single = {name for kind in (*kinds, target) for name in _SINGLE.get(kind, ())}
     return {name for group in groups for name in group.model_fields} | single
 
 

@@ -45,6 +45,9 @@ class DecoderOptions(Options):
     input_feeding: bool = option(
         False, "Feed what attention found into the next step (Luong 2015); slower to train."
     )
+    shared_vocabulary: bool = option(
+        False, "One vocabulary and one embedding, learnt from both, for text in and text out."
+    )
     tied: bool = option(False, "One matrix for words in and words out of the decoder.")
     start_with: Literal["state", "every-step", "both"] = option(
         "both", "How a vector starts a sequence: as the initial state, fed at every step, or both."

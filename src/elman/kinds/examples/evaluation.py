@@ -101,7 +101,7 @@ class Evaluator:
         rows, truths = self._truths(every)
         answers = answer(
             job.learnt, self.network, job.encoded, rows, job.options,
-            n_best=min(_N_BEST, getattr(job.options, "beam", 1)),
+            n_best=min(_N_BEST, job.options.beam),
         )  # fmt: skip
         if len(rows) < len(every):  # every truth counts in the loss, not one of each question
             of_all = answer(

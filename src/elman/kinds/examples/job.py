@@ -91,7 +91,7 @@ class ExampleTask:
 
     def begin_epoch(self, share: float) -> None:
         """Feed the decoder the more of its own words the longer it was trained."""
-        self._own_share = share * getattr(self._job.options, "scheduled_sampling", 0.0)
+        self._own_share = share * self._job.options.scheduled_sampling
 
     def order(self, batch_size: int, shuffle: torch.Generator) -> list[np.ndarray]:
         """Return one epoch's mini-batches: rows of like length together, in a random order."""

@@ -135,8 +135,10 @@ def _encoder_decoder(
 ) -> nn.Module:
     size = networks.decoder_width(options)
     encoders = [networks.Encoder(networks.recurrent_layer(options, each), size) for each in along]
-    shared = getattr(options, "shared_vocabulary", False)
-    embed = fronts[0].embedding if shared else None  # pyright: ignore[reportAttributeAccessIssue]
+    embed = None
+    if options.shared_vocabulary:
+        kinds = [each.kind for each in learnt.inputs]
+        embed = fronts[kinds.index("text")].embedding  # pyright: ignore[reportAttributeAccessIssue]
     decoder = learnt.target.decoder(options, memory_size=size, embed=embed)
     return networks.EncoderDecoder(encoders, decoder, also_size=beside)
 

@@ -66,7 +66,7 @@ def prepare(
     train = [rows.only(parts.train) for rows in sources]
     learnt = _learn(inputs, target, train, asked.only(parts.train), options)
     for each in learnt.inputs:
-        findings += [Finding("note", f"{table.name}: {note}") for note in each.notes]
+        findings += [Finding("warning", f"{table.name}: {note}") for note in each.notes]
     bad = BadRows()
     encoded = encode(learnt, sources, bad, lambda note: findings.append(Finding("note", note)))
     truths = encode_truths(learnt, asked, bad)

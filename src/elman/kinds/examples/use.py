@@ -39,7 +39,7 @@ def predict(
     bad = BadRows()
     encoded = Encoded(tuple(encode(learnt, sources, bad, lambda note: _note(findings, note))))
     rows = _usable(bad, learnt, sources, table, options, findings)
-    n_best = min(_N_BEST, getattr(options, "beam", 1))
+    n_best = min(_N_BEST, options.beam)
     answers = answer(learnt, network, encoded, rows, options, n_best=n_best)  # pyright: ignore
     target = learnt.target
     if target.shape == "steps":

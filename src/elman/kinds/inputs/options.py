@@ -25,8 +25,8 @@ def _sizes(value: tuple[int, ...]) -> tuple[int, ...]:
     return value
 
 
-class TextOptions(Options):
-    """Text."""
+class VocabularyOptions(Options):
+    """Text, read or written."""
 
     level: Literal["word", "character", "byte", "subword"] = option(
         "word",
@@ -43,18 +43,20 @@ class TextOptions(Options):
         20_000, "Most words, characters or subwords known; the rest is unknown.", ge=4, le=1_000_000
     )
     min_count: int = option(2, "Least occurrences of a known word in the training rows.", ge=1)
-    shared_vocabulary: bool = option(
-        False, "One vocabulary, learnt from both, for text in and text out."
+    embedding: int = option(128, "Size of the vector of a word, character or subword.", ge=1)
+    embedding_dropout: float = option(
+        0.0, "Share of a text's features dropped, alike at all steps.", ge=0, lt=1
     )
+
+
+class TextOptions(Options):
+    """Text that is read."""
+
     max_length: int | None = option(
         None, "Steps of an input read at most: of a longer one the beginning and the end.", ge=1
     )
     spelling: bool = option(
         False, "Also read each word letter by letter, by a small recurrent network."
-    )
-    embedding: int = option(128, "Size of the vector of a word, character or subword.", ge=1)
-    embedding_dropout: float = option(
-        0.0, "Share of an input's features dropped, alike at all steps.", ge=0, lt=1
     )
     word_dropout: float = option(
         0.0, "Share of an input's words read as unknown in training.", ge=0, lt=1
