@@ -108,8 +108,9 @@ def judge(folder: Path) -> tuple[str, str]:
     wrong = [f"{split} {key} {value}" for (split, key), value in found.items() if not math.isfinite(value)]
     if wrong or not found:
         return f"scores that are not finite: {', '.join(wrong) or 'none at all'}", ""
-    (split, key), value = next(reversed([each for each in found.items() if each[0][0] == ours[-1]["split"]][:1]))
-    return "", f"{METRICS[key].label} {METRICS[key].write(value)} ({split})"
+    last = ours[-1]["split"]
+    key, value = next((key, value) for (split, key), value in found.items() if split == last)
+    return "", f"{METRICS[key].label} {METRICS[key].write(value)} ({last})"
 
 
 def slice_of(table: Path, config: Config, folder: Path) -> Path:
@@ -152,11 +153,13 @@ def to_predict(table: Path, config: Config) -> Path:
     """Return what is to be answered: the slice; of a series, with its last values not known yet."""
     if not config.target.startswith(_BY_TIME):
         return table
-    frame = read_table(table).frame
-    measured = [name for name in frame.columns if name not in (config.time, *config.known)]
-    ahead = pl.int_range(frame.height) >= frame.height - config.horizon
+    assert config.time is not None
+    series = read_table(table)
+    measured = [name for name in series.columns if name not in (config.time, *config.known)]
+    times, _ = series.column(config.time).times()
+    known = times <= times.unique().sort()[-config.horizon - 1]
     path = table.with_stem(f"{table.stem}_ahead")
-    frame.sort(config.time).with_columns(
-        pl.when(~ahead).then(pl.col(name)).alias(name) for name in measured
+    series.frame.with_columns(
+        pl.when(known).then(pl.col(name)).alias(name) for name in measured
     ).write_csv(path)
     return path

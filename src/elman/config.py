@@ -19,7 +19,7 @@ from elman.kinds.inputs.options import (
     TextOptions,
     VocabularyOptions,
 )
-from elman.kinds.options import ForecastOptions, of_some_kind, used_by
+from elman.kinds.options import ForecastOptions, without_effect
 from elman.kinds.targets.options import (
     AnswerOptions,
     DecodingOptions,
@@ -88,11 +88,11 @@ class Config(  # pyright: ignore[reportIncompatibleVariableOverride]
         ..., "What comes out, as kind:column,column: forecast:close, category:digit, text:caption."
     )
 
-    def without_effect(self, inputs: tuple[str, ...], target: str) -> list[str]:
-        """Return the options that are set and mean nothing to these kinds."""
-        idle = of_some_kind() - used_by(inputs, target)
+    def without_effect(self, inputs: tuple[str, ...], target: str, topology: str) -> list[str]:
+        """Return the options that are set and mean nothing to these kinds and this topology."""
         fields = type(self).model_fields
-        return [n for n in fields if n in idle and getattr(self, n) != fields[n].default]
+        given = [name for name in fields if getattr(self, name) != fields[name].default]
+        return without_effect(given, inputs, target, topology)
 
     def to_yaml(self, leave_out: frozenset[str] = frozenset()) -> str:
         """Return the options, but those in `leave_out`, as YAML that `read_config` takes back."""

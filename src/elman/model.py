@@ -32,6 +32,7 @@ from elman.files import write_atomically
 from elman.kinds import declare, topology_of
 from elman.kinds.evaluation import Evaluation
 from elman.kinds.jobs import job_name, job_of
+from elman.kinds.options import meant_for
 from elman.run_folder import MetricsFile, RunFolder
 from elman.training.loop import Trainer
 from elman.training.observer import Observer, Observers
@@ -357,10 +358,21 @@ class Model:
         self._target = declare(config.target, "target")
         self._topology = topology_of(self._inputs, self._target, config.topology)
         kinds = tuple(each.kind for each in self._inputs)
-        if idle := config.without_effect(kinds, self._target.kind):
+        if idle := config.without_effect(kinds, self._target.kind, self._topology):
             raise InputError(
                 f"{', '.join(idle)}: without effect from {', '.join(kinds)} to "
-                f"{self._target.kind}; leave it out"
+                f"{self._target.kind} ({self._topology}); {idle[0]} is for {meant_for(idle[0])}; "
+                f"leave {'it' if len(idle) == 1 else 'them'} out"
+            )
+        if config.input_feeding and config.attention == "none":
+            raise InputError(
+                "input_feeding: feeds what attention found into the next step, and attention is "
+                "none; choose additive or multiplicative, or leave input_feeding out"
+            )
+        if config.fold is not None and not (config.folds or config.folds_by):
+            raise InputError(
+                f"fold {config.fold}: there are no folds; give their number with folds, or the "
+                "column that tells them apart with folds_by"
             )
         ahead = self._target.kind in ("forecast", "next")
         if config.bidirectional and ahead and self._topology == "seq-to-seq":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
@@ -103,16 +105,89 @@ _SINGLE = {"vector": ("categories",), "next": ("split", "tied")}
 _READ_ALONE = ("forecast", "next")  # their jobs read the input in a way of their own
 
 
-def used_by(inputs: tuple[str, ...], target: str) -> set[str]:
-    """Return the names of the options that mean something to these kinds."""
+@dataclass(frozen=True)
+class _Place:
+    """Where an option of a group means something; nothing given: wherever the group does."""
+
+    inputs: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    topologies: tuple[str, ...] = ()
+
+    def fits(self, inputs: tuple[str, ...], target: str, topology: str) -> bool:
+        return (
+            (not self.inputs or any(kind in self.inputs for kind in inputs))
+            and (not self.targets or target in self.targets)
+            and (not self.topologies or topology in self.topologies)
+        )
+
+    def __str__(self) -> str:
+        parts = (("input", self.inputs), ("target", self.targets), ("topology", self.topologies))
+        return " and ".join(f"--{word} {' or '.join(names)}" for word, names in parts if names)
+
+
+_WRITTEN_TEXT = _Place(targets=("text",))
+_LOOKING_BACK = _Place(topologies=("encoder-decoder",))
+PLACES = {
+    "pooling": _Place(topologies=("seq-to-vector",)),
+    "bidirectional": _Place(topologies=("seq-to-seq", "seq-to-vector", "encoder-decoder")),
+    "attention": _LOOKING_BACK,
+    "input_feeding": _LOOKING_BACK,
+    "start_with": _Place(topologies=("vector-to-seq",)),
+    "tied": _Place(targets=("text", "next")),
+    "scheduled_sampling": _WRITTEN_TEXT,
+    "beam": _WRITTEN_TEXT,
+    "length_penalty": _WRITTEN_TEXT,
+    "longest": _WRITTEN_TEXT,
+    "shared_vocabulary": _Place(inputs=("text",), targets=("text",)),
+    "score_range": _Place(targets=("score",)),
+    "class_weights": _Place(targets=("category", "tags")),
+    "multi_label": _Place(targets=("category",)),
+    "label_smoothing": _Place(targets=("category", "tags", "text")),
+    "frames": _Place(inputs=("video",)),
+}
+
+
+def without_effect(
+    names: Iterable[str], inputs: tuple[str, ...], target: str, topology: str
+) -> list[str]:
+    """Return those of some options that mean nothing to these kinds and this topology."""
     kinds = () if target in _READ_ALONE else inputs
     groups = [group for kind in kinds for group in INPUT_OPTIONS.get(kind, ())]
     groups += TARGET_OPTIONS[target]
-    single = {name for kind in (*kinds, target) for name in _SINGLE.get(kind, ())}
-    return {name for group in groups for name in group.model_fields} | single
+    used = {name for group in groups for name in group.model_fields}
+    used |= {name for kind in (*kinds, target) for name in _SINGLE.get(kind, ())}
+    of_kinds = _of_some_kind()
+    return [
+        name
+        for name in names
+        if (name in of_kinds and name not in used)
+        or (name in PLACES and not PLACES[name].fits(inputs, target, topology))
+    ]
 
 
-def of_some_kind() -> set[str]:
+def meant_for(name: str) -> str:
+    """Return what an option is for, as the command line says it: `--input audio`."""
+    if name in PLACES:
+        return str(PLACES[name])
+    inputs, targets = (
+        tuple(
+            kind
+            for kind in kinds
+            if _among(name, groups.get(kind, ())) or name in _SINGLE.get(kind, ())
+        )
+        for kinds, groups in (
+            ((*INPUT_OPTIONS, "vector"), INPUT_OPTIONS),
+            (TARGET_OPTIONS, TARGET_OPTIONS),
+        )
+    )
+    return " or ".join(str(place) for place in (_Place(inputs), _Place((), targets)) if str(place))
+
+
+def _among(name: str, groups: Iterable[type[Options]]) -> bool:
+    return any(name in group.model_fields for group in groups)
+
+
+def _of_some_kind() -> set[str]:
     """Return the names of all options that belong to some kinds only."""
     every = (*INPUT_OPTIONS.values(), *TARGET_OPTIONS.values())
     return {name for groups in every for group in groups for name in group.model_fields}

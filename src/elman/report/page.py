@@ -116,7 +116,8 @@ def _write(path: Path, title: str, intro: str, sections: Sequence[Section]) -> P
     text = _template().render(
         title=title, intro=intro, sections=sections, palette=PALETTE, inline=inline
     )
-    write_atomically(path, text)
+    # A lone surrogate (half of a character, as damaged JSON has) cannot be written.
+    write_atomically(path, text.encode("utf-8", "replace").decode("utf-8"))
     return path
 
 

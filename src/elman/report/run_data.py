@@ -84,8 +84,7 @@ class RunData:
     @cached_property
     def targets(self) -> list[str]:
         """The columns forecast."""
-        known = part(self.model, "target").get("columns")
-        if known:
+        if known := listed(part(self.model, "target"), "columns"):
             return [str(name) for name in known]
         if self.predictions is not None:
             return self.predictions["target"].unique(maintain_order=True).to_list()

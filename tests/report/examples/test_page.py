@@ -415,3 +415,12 @@ def test_the_same_run_gives_the_same_bytes(tmp_path, makers, pages):
     for name in ("audio", "score"):
         text = write_report(makers[name]().write(tmp_path / name)).read_text(encoding="utf-8")
         assert text == pages[name]
+
+
+def test_the_command_writes_it_from_the_folder_alone(tmp_path, makers, capsys):
+    from elman.cli.report import report
+
+    folder = makers["dna"]().write(tmp_path / "run")  # without weights, without its table
+    report(folder)
+    assert capsys.readouterr().out == f"report: {folder / 'report.html'}\n"
+    assert "gru on splice" in (folder / "report.html").read_text()

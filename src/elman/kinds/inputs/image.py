@@ -236,7 +236,7 @@ def _resized(picture: Any, size: tuple[int, int], colors: int) -> np.ndarray:
     picture = picture.convert(mode)
     height, width = size
     if picture.size != (width, height):
-        picture = picture.resize((width, height), Pillow.Resampling.BILINEAR, reducing_gap=2.0)
+        picture = picture.resize((width, height), Pillow.Resampling.BILINEAR)
     return np.asarray(picture, np.uint8).reshape(height, width, colors)
 
 

@@ -169,7 +169,7 @@ def _opened(source: Source) -> Iterator[tuple[Any, Any]]:
         try:
             with av.open(file) as container:
                 if not container.streams.video:
-                    raise BadCellError(f"{source.name}: there is no video in it, sound alone")
+                    raise BadCellError(f"{source.name}: there is no video in it")
                 yield container, container.streams.video[0]
         except BadCellError:
             raise
