@@ -8,7 +8,6 @@ All of it in one process, which loads torch once.
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import tempfile
@@ -26,7 +25,8 @@ from elman.config import Config, read_config
 from elman.data.datasets import fetch
 from elman.data.table import read_table
 from elman.errors import ElmanError
-from elman.kinds.targets.metrics import METRICS
+
+from summary import in_words, summarise
 
 ROWS = 160  # of the training part; others have a quarter of it
 VALUES = 2  # of a column that folds are made by
@@ -39,10 +39,15 @@ _SMALL = {
 _BY_TIME = ("forecast",)
 
 
-def smoke(recipes: list[Path], data: Path) -> int:
-    """Run recipes on slices of the data sets in a folder; return the exit status."""
+def smoke(recipes: dict[Path, dict[str, Any]], data: Path) -> int:
+    """Run recipes on slices of data sets; return the exit status.
+
+    Args:
+        recipes: their files, each with its entry of published.yaml.
+        data: the folder that data sets are fetched into.
+    """
     failed, skipped = [], []
-    for recipe in recipes:
+    for recipe, published in recipes.items():
         started = time.monotonic()
         try:
             table = fetch(Path(read_config(recipe)["table"]).stem, data)
@@ -54,7 +59,7 @@ def smoke(recipes: list[Path], data: Path) -> int:
             continue
         said = io.StringIO()
         with tempfile.TemporaryDirectory() as folder, redirect_stdout(said), redirect_stderr(said):
-            problem, score = try_out(recipe, table, Path(folder))
+            problem, score = try_out(recipe, published, table, Path(folder))
         seconds = time.monotonic() - started
         print(f"{recipe.stem:28} {seconds:5.1f} s  {problem or score}", flush=True)
         if problem:
@@ -65,7 +70,9 @@ def smoke(recipes: list[Path], data: Path) -> int:
     return 1 if failed else 0
 
 
-def try_out(recipe: Path, table: Path, folder: Path) -> tuple[str, str]:
+def try_out(
+    recipe: Path, published: dict[str, Any], table: Path, folder: Path
+) -> tuple[str, str]:
     """Fit and predict in a folder; return what went wrong, if anything, and a score."""
     options = smaller(read_config(recipe))
     config = Config.parse(options, str(recipe))
@@ -82,35 +89,29 @@ def try_out(recipe: Path, table: Path, folder: Path) -> tuple[str, str]:
         for step in steps:
             if status := run(step):
                 return f"elman {step[0]} ended with {status}", ""
-        return judge(folder)
+        return judge(folder, published)
 
 
 def smaller(options: dict[str, Any]) -> dict[str, Any]:
     """Return a recipe's options, but tiny."""
-    small = {name: _least(options[name], most) for name, most in _SMALL.items() if name in options}
-    return options | small
+    return options | {
+        name: min(options[name], most) for name, most in _SMALL.items() if name in options
+    }
 
 
-def _least(value: Any, most: int) -> Any:
-    return min(value, most)
-
-
-def judge(folder: Path) -> tuple[str, str]:
-    """Return what is wrong with the files of a run, if anything, and its last score in words."""
+def judge(folder: Path, published: dict[str, Any]) -> tuple[str, str]:
+    """Return what is wrong with the files of a run, if anything, and its first score in words."""
     for name in ("run/report.html", "run/predictions.csv", "answers.csv"):
         if not (folder / name).exists() or not (folder / name).stat().st_size:
             return f"{name} is missing or empty", ""
-    scores = json.loads((folder / "run/model.json").read_text())["scores"]
-    ours = [row for row in scores if row["kind"] == "model"]
-    found = {
-        (row["split"], key): row[key] for row in ours for key in METRICS if row.get(key) is not None
-    }
-    wrong = [f"{split} {key} {value}" for (split, key), value in found.items() if not math.isfinite(value)]
-    if wrong or not found:
-        return f"scores that are not finite: {', '.join(wrong) or 'none at all'}", ""
-    last = ours[-1]["split"]
-    key, value = next((key, value) for (split, key), value in found.items() if split == last)
-    return "", f"{METRICS[key].label} {METRICS[key].write(value)} ({last})"
+    scores = summarise(published, [folder / "run"])["scores"]
+    wrong = [f"{score['metric']} {score['values']}" for score in scores if not _is_finite(score)]
+    return f"not finite: {', '.join(wrong)}" if wrong else "", in_words(scores[0])
+
+
+def _is_finite(score: dict[str, Any]) -> bool:
+    baseline = score["baseline"]
+    return all(map(math.isfinite, [*score["values"], *([baseline["value"]] if baseline else [])]))
 
 
 def slice_of(table: Path, config: Config, folder: Path) -> Path:

@@ -150,6 +150,11 @@ def _lines(name: str, result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def in_words(score: dict[str, Any]) -> str:
+    """Return a score in one line: accuracy, %; folds: 96.2 ± 0.5."""
+    return f"{_metric_name(score)}: {_score_cell(score).strip('*')}"
+
+
 def _metric_name(score: dict[str, Any]) -> str:
     metric = METRICS[score["metric"]]
     name = f"{metric.label}, %" if metric.form == "percent" else metric.label

@@ -8,6 +8,7 @@ import json
 import struct
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def row(picture, kind="PNG", **how):
     """Return a row whose cell is the picture's file."""
     file = io.BytesIO()
     picture.save(file, kind, **how)
-    return (source({"bytes": file.getvalue(), "path": f"a.{kind.lower()}"}, None),)  # pyright: ignore
+    return (source({"bytes": file.getvalue(), "path": f"a.{kind.lower()}"}, Path()),)
 
 
 def pixels(height, width, colors=3):

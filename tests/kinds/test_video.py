@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from pathlib import Path
 
 import av
 import numpy as np
@@ -43,7 +44,7 @@ def clip(frames, codec="png", kind="mov", rotation=0) -> bytes:
 
 
 def row(content):
-    return (source({"bytes": content, "path": "a.mov"}, None),)  # pyright: ignore[reportArgumentType]
+    return (source({"bytes": content, "path": "a.mov"}, Path()),)
 
 
 def numbered(count, height=8, width=12):

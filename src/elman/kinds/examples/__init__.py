@@ -3,7 +3,8 @@
 learnt.py       what was learnt of inputs and target, and the network that goes with them
 network.py      that network: a front for each input, and the body of the topology
 rows.py         cells of a table, or of several, gone through without being loaded whole
-prepare.py      from a table to a job: parts, learning, encoding, rows that cannot be read
+bad_rows.py     rows that cannot be used, and how they are told
+prepare.py      from a table to a job: parts, learning, encoding
 job.py          the job: mini-batches and losses for the training loop
 answers.py      what a network answers to rows, in batches
 evaluation.py   scores beside the baselines, and predictions.csv

@@ -15,10 +15,16 @@ from elman.data.ragged import Ragged
 from elman.kinds.examples.encoded import Encoded
 from elman.kinds.examples.learnt import Learnt
 from elman.kinds.examples.network import ExampleBatch, ExampleNetwork
-from elman.kinds.targets.target import Answers
+from elman.kinds.targets.target import Answers, Target
 
 ROWS = 256  # of a batch without gradients
 STEPS = 50_000  # of one, padding counted
+_N_BEST = 3
+
+
+def most_answers(target: Target, options: Any) -> int:
+    """Return how many answers a row gets: of text the best few that a beam found, else one."""
+    return min(_N_BEST, options.beam) if target.kind == "text" else 1
 
 
 def answer(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from elman.data.encoded import encode_rows
-from elman.data.findings import Finding, count, raise_errors
+from elman.data.findings import Finding, raise_errors
 from elman.data.parts import PARTS, Parts, assign, folds
 from elman.data.ragged import Ragged
 from elman.data.table import Table
 from elman.errors import BadCellError, InputError
 from elman.kinds import Declaration, input_class, target_class
+from elman.kinds.examples.bad_rows import BadRows
 from elman.kinds.examples.encoded import Encoded
 from elman.kinds.examples.job import ExampleJob
 from elman.kinds.examples.learnt import Learnt
@@ -24,8 +23,6 @@ from elman.kinds.inputs.text import readable, text_or_words
 from elman.kinds.targets.tags import disagree, split
 from elman.kinds.targets.target import Target
 from elman.kinds.vocabulary import learn_vocabulary
-
-_NAMED = 5  # rows that a message lists
 
 
 def prepare(
@@ -67,16 +64,16 @@ def prepare(
     learnt = _learn(inputs, target, train, asked.only(parts.train), options)
     for each in learnt.inputs:
         findings += [Finding("warning", f"{table.name}: {note}") for note in each.notes]
-    bad = BadRows()
+    bad = BadRows(asked)
     encoded = encode(learnt, sources, bad, lambda note: findings.append(Finding("note", note)))
     truths = encode_truths(learnt, asked, bad)
     if learnt.target.shape == "steps":
         _compare_steps(learnt, sources[0], asked, encoded[0], truths, bad)
     used = np.concatenate([parts.of(name) for name in PARTS])
     bad.keep(used)
-    findings += bad.findings(sources, skip=options.skip_bad)
+    findings += bad.findings(skip=options.skip_bad)
     raise_errors(findings)
-    left = {name: np.setdiff1d(parts.of(name), list(bad.messages)) for name in PARTS}
+    left = {name: bad.among(parts.of(name)) for name in PARTS}
     for name in ("train", "valid"):
         if not len(left[name]):
             raise InputError(
@@ -168,49 +165,8 @@ def _learn(
     )
 
 
-@dataclass
-class BadRows:
-    """Rows that cannot be used, each with the first reason, and the column it is about."""
-
-    messages: dict[int, tuple[tuple[str, ...], str]] = field(default_factory=dict)
-
-    def add(self, row: int, columns: tuple[str, ...], message: str) -> None:
-        self.messages.setdefault(row, (columns, message))
-
-    def keep(self, rows: np.ndarray) -> None:
-        """Forget the rows that no part has."""
-        used = set(rows.tolist())
-        self.messages = {row: each for row, each in self.messages.items() if row in used}
-
-    def said(self, sources: list[Rows], row: int) -> str:
-        columns, message = self.messages[row]
-        return f"{sources[0].place(row)}, column {', '.join(map(repr, columns))}: {message}"
-
-    def findings(self, sources: list[Rows], *, skip: bool) -> list[Finding]:
-        if not self.messages:
-            return []
-        rows = sorted(self.messages)
-        first = self.said(sources, rows[0])
-        if skip:
-            message = f"{count(len(rows), 'row')} left out as bad; the first: {first}"
-            return [Finding("warning", message)]
-        more = f" ({count(len(rows) - 1, 'more row')} cannot be used)" if len(rows) > 1 else ""
-        return [Finding("error", f"{first}{more}", "correct it, or leave such rows out: --skip-bad")]
-
-    def summary(self) -> list[dict[str, Any]]:
-        """Return what the report says of the rows left out: each reason with its rows."""
-        kinds = Counter(self.messages[row][1] for row in self.messages)
-        return [
-            {
-                "message": message,
-                "rows": [row + 1 for row in sorted(self.messages) if self.messages[row][1] == message],
-            }
-            for message, _ in kinds.most_common()
-        ]
-
-
 def encode(
-    learnt: Learnt, sources: Iterable[Rows], bad: Any, tell: Callable[[str], None]
+    learnt: Learnt, sources: Iterable[Rows], bad: BadRows, tell: Callable[[str], None]
 ) -> list[Ragged]:
     """Return every row of each input, encoded; those that cannot be are noted in `bad`."""
     found = []
@@ -229,7 +185,7 @@ def encode(
     return found
 
 
-def encode_truths(learnt: Learnt, asked: Rows, bad: Any) -> np.ndarray | Ragged:
+def encode_truths(learnt: Learnt, asked: Rows, bad: BadRows) -> np.ndarray | Ragged:
     """Return every row's truth: an array of a vector target, else ragged."""
     target = learnt.target
     if target.shape != "vector":
@@ -266,7 +222,7 @@ def _compare_steps(
 ) -> None:
     assert isinstance(truths, Ragged)
     differ = np.flatnonzero(encoded.lengths != truths.lengths)
-    differ = np.array([row for row in differ.tolist() if row not in bad.messages], np.int64)
+    differ = np.array([row for row in differ.tolist() if row not in bad], np.int64)
     for row, words, tags in zip(
         differ.tolist(), source.at(differ), asked.at(differ), strict=True
     ):

@@ -11,6 +11,8 @@ from elman.data.media import source
 from elman.data.table import Table
 from elman.kinds.inputs.input import Cells
 
+_AT_ONCE = 1000  # rows whose cells are held, files' bytes among them
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -62,6 +64,16 @@ class Rows:
                 }
             start += table.height
         return [found[int(row)] for row in rows]
+
+    def each(self, rows: np.ndarray) -> Iterator[Cells]:
+        """Yield some rows' cells, in the order asked for, without holding all at once."""
+        for start in range(0, len(rows), _AT_ONCE):
+            yield from self.at(rows[start : start + _AT_ONCE])
+
+    def numbers(self, rows: np.ndarray) -> np.ndarray:
+        """Return each row's number in its own table, from 1, as messages and answers tell it."""
+        starts = np.cumsum([0, *(table.height for table in self.tables)])
+        return rows - starts[np.searchsorted(starts, rows, side="right") - 1] + 1
 
     def place(self, row: int) -> str:
         """Return `reviews.csv: row 17` for a row."""

@@ -8,18 +8,17 @@ import numpy as np
 import polars as pl
 from torch import nn
 
-from elman.data.findings import Finding, count
+from elman.data.findings import Finding
 from elman.data.table import Table
 from elman.errors import InputError
-from elman.kinds.examples.answers import answer
+from elman.kinds.examples.answers import answer, most_answers
+from elman.kinds.examples.bad_rows import BadRows
 from elman.kinds.examples.encoded import Encoded
 from elman.kinds.examples.evaluation import Evaluator, ExampleEvaluation
 from elman.kinds.examples.job import ExampleJob
 from elman.kinds.examples.learnt import Learnt
-from elman.kinds.examples.prepare import BadRows, encode, encode_truths
+from elman.kinds.examples.prepare import encode, encode_truths
 from elman.kinds.examples.rows import Rows
-
-_N_BEST = 3
 
 
 def predict(
@@ -36,7 +35,7 @@ def predict(
     """
     findings: list[Finding] = []
     sources = _sources(learnt, table)
-    bad = BadRows()
+    bad = BadRows(sources[0])
     encoded = Encoded(tuple(encode(learnt, sources, bad, lambda note: _note(findings, note))))
     rows = _usable(bad, learnt, sources, table, options, findings)
     n_best = min(_N_BEST, options.beam)
@@ -67,7 +66,7 @@ def evaluate(
     asked = Rows((table,), learnt.target.columns, learnt.target.media)
     for column in asked.columns:
         table.require(column, "the model's target")
-    bad = BadRows()
+    bad = BadRows(sources[0])
     encoded = encode(learnt, sources, bad, lambda note: _note(findings, note))
     truths = encode_truths(learnt, asked, bad)
     rows = _usable(bad, learnt, sources, table, options, findings)
@@ -94,19 +93,14 @@ def _usable(
     options: Any,
     findings: list[Finding],
 ) -> np.ndarray:
-    if bad.messages and not options.skip_bad:
-        first = min(bad.messages)
-        more = len(bad.messages) - 1
-        others = f" ({count(more, 'more row')} cannot be used)" if more else ""
-        raise InputError(
-            f"{bad.said(sources, first)}{others}; correct it, or leave such rows out: --skip-bad"
-        )
-    findings += bad.findings(sources, skip=True)
+    if not options.skip_bad:
+        bad.refuse()
+    findings += bad.findings(skip=True)
     for kind, source in zip(learnt.inputs, sources, strict=True):
         findings += [
             Finding("warning", f"{table.name}: {told}") for told in kind.unseen(source)
         ]
-    rows = np.setdiff1d(np.arange(table.height), list(bad.messages))
+    rows = bad.among(np.arange(table.height))
     if not len(rows):
         raise InputError(f"{table.name}: no row of it can be used")
     return rows
