@@ -40,7 +40,7 @@ _OWN = {*FREE, "threads", "fold"} - {"epochs"}
 
 def main() -> None:
     published = read_published()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Run recipes as a user would.")
     parser.add_argument("recipes", nargs="*", metavar="RECIPE", choices=[[], *published])
     parser.add_argument("--smoke", action="store_true", help="small slices, to prove that it runs")
     parser.add_argument("--table", action="store_true", help="only write the table anew")

@@ -12,6 +12,7 @@ import math
 import os
 import tempfile
 import time
+import traceback
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import yaml
+from summary import in_words, summarise
 
 from elman.cli import run
 from elman.config import Config, read_config
 from elman.data.datasets import fetch
 from elman.data.table import read_table
 from elman.errors import ElmanError
-
-from summary import in_words, summarise
 
 ROWS = 160  # of the training part; others have a quarter of it
 VALUES = 2  # of a column that folds are made by
@@ -59,7 +59,10 @@ def smoke(recipes: dict[Path, dict[str, Any]], data: Path) -> int:
             continue
         said = io.StringIO()
         with tempfile.TemporaryDirectory() as folder, redirect_stdout(said), redirect_stderr(said):
-            problem, score = try_out(recipe, published, table, Path(folder))
+            try:
+                problem, score = try_out(recipe, published, table, Path(folder))
+            except Exception:  # the other recipes are to be tried, too
+                problem, score = traceback.format_exc(), ""
         seconds = time.monotonic() - started
         print(f"{recipe.stem:28} {seconds:5.1f} s  {problem or score}", flush=True)
         if problem:
@@ -70,9 +73,7 @@ def smoke(recipes: dict[Path, dict[str, Any]], data: Path) -> int:
     return 1 if failed else 0
 
 
-def try_out(
-    recipe: Path, published: dict[str, Any], table: Path, folder: Path
-) -> tuple[str, str]:
+def try_out(recipe: Path, published: dict[str, Any], table: Path, folder: Path) -> tuple[str, str]:
     """Fit and predict in a folder; return what went wrong, if anything, and a score."""
     options = smaller(read_config(recipe))
     config = Config.parse(options, str(recipe))

@@ -109,7 +109,9 @@ def _baseline(
     best = best_baseline(overall[0], split=split, target=target, metric=metric)
     if best is None:
         return None
-    same = [row[metric] for rows in rows_of for row in rows if row["forecaster"] == best["forecaster"]]
+    same = [
+        row[metric] for rows in rows_of for row in rows if row["forecaster"] == best["forecaster"]
+    ]
     return {"name": best["forecaster"], "value": statistics.mean(same)}
 
 
@@ -121,8 +123,11 @@ def _until(folder: Path, last: str, split: str, place: dict[str, Any]) -> tuple[
         & (pl.col("step") == place["step"])
         & (pl.col("time") <= last)
     )
-    errors = [float((frame["truth"] - frame[name]).abs().mean()) for name in ("forecast", "baseline")]  # pyright: ignore
-    return errors[0], errors[1], frame.height
+    ours, theirs = (
+        np.abs((frame["truth"] - frame[name]).to_numpy()).mean()
+        for name in ("forecast", "baseline")
+    )
+    return float(ours), float(theirs), frame.height
 
 
 def table_of(results: dict[str, dict[str, Any]]) -> list[str]:

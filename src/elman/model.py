@@ -27,7 +27,7 @@ from elman import engines
 from elman.config import RESUMABLE, Config
 from elman.data.findings import Finding, count
 from elman.data.table import Table, read_table
-from elman.errors import InputError
+from elman.errors import InputError, unknown
 from elman.files import write_atomically
 from elman.kinds import declare, topology_of
 from elman.kinds.evaluation import Evaluation
@@ -41,6 +41,7 @@ from elman.training.randomness import own_randomness
 _VERSIONS = ("torch", "numpy", "polars", "safetensors", "pydantic", "matplotlib")
 _WORTH_THREADS = 10_000_000  # multiplications a time step, some 0.2 ms of one core
 _WORST_FIRST = ("error", "warning", "note")
+_PICTURES = ("image", "video")
 
 
 class Model:
@@ -56,6 +57,7 @@ class Model:
 
     Attributes:
         config: the options; after `fit`, with what was chosen filled in.
+        modules: your own, as given: a network has copies of them.
         network: the torch module, once fitted or loaded.
         document: what `model.json` holds, once fitted or loaded: data, training, scores, verdict.
 
@@ -72,8 +74,11 @@ class Model:
         **options: Any,
     ) -> None:
         values = {"inputs": inputs, "target": target} | options
-        self._modules = dict(modules or {})
+        self.modules = dict(modules or {})
         self._set_config(Config.parse(values, "elman.Model"))
+        pictures = [each.columns[0] for each in self._inputs if each.kind in _PICTURES]
+        if strange := [column for column in self.modules if column not in pictures]:
+            raise unknown("modules: a column of pictures", strange[0], pictures)
         self._asked = self.config
         self.network: nn.Module | None = None
         self.document: dict[str, Any] = {}
@@ -83,7 +88,8 @@ class Model:
         """Say what goes in, what comes out, and whether it is fitted."""
         state = "fitted" if self.network is not None else "not fitted"
         config = self.config
-        return f"Model({', '.join(map(repr, config.inputs))}, {config.target!r}, cell={config.cell!r}): {state}"
+        kinds = ", ".join(map(repr, (*config.inputs, config.target)))
+        return f"Model({kinds}, cell={config.cell!r}): {state}"
 
     @classmethod
     def from_config(cls, config: Config, modules: Mapping[str, nn.Module] | None = None) -> Self:
@@ -156,26 +162,30 @@ class Model:
             InputError: the table lacks what the model needs, or is too short.
         """
         network, source = self._ready_network(), read_table(table)
-        options = self.config.model_copy(update={"skip_bad": skip_bad or self.config.skip_bad})
+        options = self._with_skipping(skip_bad)
         with _using_threads(self.config.threads):
             frame, findings = self._job().predict(network, self._learnt, source, options)
         _tell(findings, observer)
         return frame
 
-    def evaluate(self, table: Any, observer: Observer | None = None) -> Evaluation:
+    def evaluate(
+        self, table: Any, observer: Observer | None = None, *, skip_bad: bool = False
+    ) -> Evaluation:
         """Score the answers to a table; of series, from every step, beside the naive baselines.
 
         Args:
             table: a path, or a pandas, polars or Arrow table.
             observer: hears of what was noticed about the table.
+            skip_bad: leave rows out that cannot be read, as if the model had that option.
 
         Raises:
             InputError: the table lacks what the model needs, or is too short.
         """
         network, source = self._ready_network(), read_table(table)
+        options = self._with_skipping(skip_bad)
         with _using_threads(self.config.threads):
             evaluation, findings = self._job().evaluate(
-                network, self._learnt, self.config.cell, source, self.config
+                network, self._learnt, self.config.cell, source, options
             )
         if source.sha256 == self.document["data"]["sha256"]:
             known = "is the table that the model was trained on"
@@ -257,6 +267,7 @@ class Model:
         run: Path | str,
         changes: Mapping[str, Any] | None = None,
         observer: Observer | None = None,
+        modules: Mapping[str, nn.Module] | None = None,
     ) -> Self:
         """Go on with a run from its last checkpoint; return its model, fitted.
 
@@ -267,6 +278,7 @@ class Model:
             changes: options to change: more `epochs` (a total), another `device` (which rounds
                 differently).
             observer: hears how it goes.
+            modules: those that the run was made with, if any, as they were then.
 
         Raises:
             InputError: `run` is no run folder, its table is gone or was changed, or an option
@@ -289,7 +301,7 @@ class Model:
         table, valid = _read(config.table), _read(config.valid_table)
         if table is None:
             raise InputError(f"{folder.path}: was made from a table in memory, not from a file")
-        return cls.from_config(config)._fit(table, valid, run, observer, resumed=True)
+        return cls.from_config(config, modules)._fit(table, valid, run, observer, resumed=True)
 
     def _fit(
         self,
@@ -398,7 +410,7 @@ class Model:
 
     def _new_network(self, learnt: Any) -> nn.Module:
         with own_randomness(self.config.seed, "parameters"):
-            return learnt.network(self._topology, self.config, self._modules)
+            return learnt.network(self._topology, self.config, self.modules)
 
     def _describe(
         self, table: Table, job: Any, findings: list[Finding], evaluation: Evaluation
@@ -437,6 +449,9 @@ class Model:
 
     def _write(self, folder: RunFolder) -> None:
         self.document = folder.write_model(self.document, self._ready_network())
+
+    def _with_skipping(self, skip_bad: bool) -> Config:
+        return self.config.model_copy(update={"skip_bad": skip_bad or self.config.skip_bad})
 
     def _ready_network(self) -> nn.Module:
         if self.network is None:

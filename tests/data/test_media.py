@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import warnings
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -84,3 +86,25 @@ def test_quiet_keeps_c_libraries_off_the_terminal(capfd) -> None:
         os.write(2, b"noise")
     os.write(2, b"heard")
     assert capfd.readouterr().err == "heard"
+
+
+def test_quiet_ends_with_the_last_thread(capfd, recwarn) -> None:
+    inside, leave = Event(), Event()
+
+    def other():
+        with quiet():
+            inside.set()
+            leave.wait()
+
+    thread = Thread(target=other)
+    with quiet():
+        thread.start()
+        inside.wait()
+    os.write(2, b"noise")
+    warnings.warn("noise", stacklevel=1)
+    leave.set()
+    thread.join()
+    os.write(2, b"heard")
+    warnings.warn("heard", stacklevel=1)
+    assert capfd.readouterr().err == "heard"
+    assert [str(each.message) for each in recwarn.list] == ["heard"]

@@ -163,10 +163,10 @@ def test_scores_of_answers() -> None:
     np.testing.assert_allclose(target.errors(Answers(outputs), truths), nats)
     assert {target.score_name, target.headline, *scores} <= set(METRICS)
     frame = target.frame(Answers(outputs), truths)
-    assert frame.columns == ["intensity", "truth", "nats"]
+    assert {"intensity", "truth", "nats"} <= set(frame.columns)
     np.testing.assert_allclose(frame["intensity"], [each.mean() for each in p])
     np.testing.assert_allclose(frame["truth"], [each.mean() for each in x])
-    assert target.frame(Answers(outputs), None).columns == ["intensity"]
+    assert not {"truth", "nats"} & set(target.frame(Answers(outputs), None).columns)
 
 
 def examples(digits, truths) -> Examples:
@@ -198,15 +198,15 @@ def test_a_mean_that_is_black_is_not_sure() -> None:
 
 
 def test_learnt_and_back_through_json() -> None:
-    values = pictures(9)
+    values = pictures(9, 5, 4)
     bad = (source(b"bad", Path()),)
     rows = [*(row(picture) for picture in values), bad]
-    target = ImageTarget.learn(("file",), rows, options(picture_size="5x3"))
+    target = ImageTarget.learn(("file",), rows, options(picture_size="5x4"))
     np.testing.assert_allclose(target.mean, values.mean((0, 1)) / 255)
     assert ImageTarget.from_dict(json.loads(json.dumps(target.as_dict()))) == target
-    assert target.summary() == target.text(values[0]) == "5 rows of 3 pixels"
-    assert target.key() == made().key()
-    assert target.key() != made(6).key()
+    assert target.summary() == target.text(values[0]) == "5 rows of 4 pixels"
+    assert target.key() == made(5, 4).key()
+    assert target.key() != made(6, 4).key()
     with pytest.raises(InputError, match="no training row's picture can be read"):
         ImageTarget.learn(("file",), [bad], options())
     with pytest.raises(InputError, match="expected one column"):

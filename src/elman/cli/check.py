@@ -24,7 +24,9 @@ def register(app: typer.Typer, summary: str) -> None:
 
 
 def check(
-    table: Annotated[Path | None, typer.Argument(help="CSV, TSV, JSONL or Parquet.")] = None,
+    table: Annotated[
+        Path | None, typer.Argument(help="CSV, TSV, JSONL, Parquet, text or FASTA.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file of options; those given here win.")
     ] = None,

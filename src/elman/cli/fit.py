@@ -14,9 +14,9 @@ from elman.config import GROUPS, Config, read_config
 from elman.errors import ElmanError, InputError
 
 EPILOG = (
-    "Example: elman fit prices.csv --input series:open,close,volume --target forecast:close "
-    "--time date --horizon 5. Exit status 3: training diverged; 130: interrupted, go on with "
-    "--resume."
+    "Examples: elman fit prices.csv --input series:open,close,volume --target forecast:close "
+    "--time date --horizon 5; elman fit reviews.csv --input text:review --target category:label. "
+    "Exit status 3: training diverged; 130: interrupted, go on with --resume."
 )
 
 
@@ -28,7 +28,9 @@ def register(app: typer.Typer, summary: str) -> None:
 
 
 def fit(
-    table: Annotated[Path | None, typer.Argument(help="CSV, TSV, JSONL or Parquet.")] = None,
+    table: Annotated[
+        Path | None, typer.Argument(help="CSV, TSV, JSONL, Parquet, text or FASTA.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file of options; those given here win.")
     ] = None,
@@ -89,14 +91,11 @@ def _start(config: Config, out: Path | None) -> tuple[Any, Path]:
     from elman.run_folder import new_folder
 
     assert config.table is not None
-    run = new_folder(out, Path(config.table).stem)
-    if _is_cross_validation(config, None):
-        with _hint_to_resume(run), TerminalObserver() as observer:
-            return cross_validate(config, run, observer), run
-    model = Model.from_config(config)
+    run, model = new_folder(out, Path(config.table).stem), Model.from_config(config)
     with _hint_to_resume(run), TerminalObserver() as observer:
-        model.fit(config.table, config.valid_table, run=run, observer=observer)
-    return model, run
+        if _is_cross_validation(config, None):
+            return cross_validate(model, config.table, run, observer), run
+        return model.fit(config.table, config.valid_table, run=run, observer=observer), run
 
 
 def _is_cross_validation(config: Config, fold: int | None) -> bool:
@@ -105,19 +104,21 @@ def _is_cross_validation(config: Config, fold: int | None) -> bool:
 
 def _resume(run: Path, given: dict[str, Any], others: dict[str, Any]) -> tuple[Any, Path]:
     from elman.cli.progress import TerminalObserver
-    from elman.cross_validation import cross_validate
+    from elman.cross_validation import resume_cross_validation
     from elman.model import Model
     from elman.run_folder import RunFolder
 
-    config = RunFolder(run).read_config()
-    if _is_cross_validation(config, 0):
-        if given:
-            raise InputError("nothing can change in the middle of a cross-validation")
-        with _hint_to_resume(run), TerminalObserver() as observer:
-            return cross_validate(config, run, observer, resumed=True), run
     if named := [name for name, value in others.items() if value is not None]:
         raise InputError(f"--resume goes on with what the run was given; leave out {named[0]}")
+    is_cross_validation = _is_cross_validation(RunFolder(run).read_config(), 0)
+    if is_cross_validation and given:
+        raise InputError(
+            f"{', '.join(given)} cannot change in the middle of a cross-validation, whose folds "
+            "are to be alike; leave it out"
+        )
     with _hint_to_resume(run), TerminalObserver() as observer:
+        if is_cross_validation:
+            return resume_cross_validation(run, observer), run
         return Model.resume(run, given, observer), run
 
 
@@ -142,13 +143,18 @@ def _say_result(model: Any, run: Path) -> None:
 def _hints(model: Any, run: Path) -> Iterator[str]:
     """Yield what may make the next run better, where the run itself shows it."""
     training, config = model.document["training"], model.config
+    beaten = "not beat" in model.document["verdict"]
     if model.document["data"].get("period") == 1:
         yield "no season was found in the training span; --period sets one"
-    elif "not beat" in model.document["verdict"] and config.time and not config.calendar:
+    elif beaten and config.time and not config.calendar:
         yield "the times may tell more: --calendar hour,weekday,yearday, as far as they apply"
     if training["best_epoch"] == training["epochs"] == config.epochs and config.epochs > 1:
-        more = "" if config.schedule == "cosine" else f"elman fit --resume {run} --epochs "
-        yield (
-            "the last epoch was the best: more may help"
-            + (f"; `{more}{2 * config.epochs}` goes on" if more else "")
-        )
+        yield "the last epoch was the best: more may help" + _how_to_go_on(config, run)
+
+
+def _how_to_go_on(config: Config, run: Path) -> str:
+    if config.fold == 0:
+        return "; start a new run with more --epochs"
+    if config.schedule == "cosine":  # its rate has come to zero
+        return f"; start a new run with --epochs {2 * config.epochs}"
+    return f"; `elman fit --resume {run} --epochs {2 * config.epochs}` goes on"

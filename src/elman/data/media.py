@@ -10,10 +10,12 @@ import hashlib
 import io
 import os
 import stat
+import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 from elman.errors import BadCellError
@@ -117,19 +119,44 @@ def sources(cells: Iterable[Any], folder: Path) -> Iterator[Source]:
     return (source(cell, folder) for cell in cells)
 
 
+class _Quiet:
+    """Silence shared by threads: the first to ask brings it, the last to leave ends it."""
+
+    def __init__(self) -> None:
+        self._lock, self._asked, self._silence = Lock(), 0, ExitStack()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            self._asked += 1
+            if self._asked == 1:
+                self._silence.enter_context(_silence())
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked -= 1
+                if not self._asked:
+                    self._silence.close()
+
+
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what C libraries print to standard error about a damaged file off the terminal."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # closed: nothing to keep quiet
-        yield
-        return
-    silent = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(silent, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(silent)
+def _silence() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            kept = os.dup(2)
+        except OSError:  # closed: nothing is heard
+            yield
+            return
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+quiet = _Quiet()
+"""Within `with quiet():`, what decoders print or warn of a damaged file stays off the terminal."""

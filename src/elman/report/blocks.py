@@ -181,7 +181,7 @@ class Tokens:
 class Letters:
     """A sequence of letters in groups of ten, each with the place of its first letter.
 
-    A shade from 0 to 1 is drawn as a bar above the letter, and as its size and colour.
+    A shade from -1 to 1 is drawn as a bar above the letter, whose colour tells the sign.
     """
 
     groups: Sequence[tuple[int, Sequence[Token]]]

@@ -50,8 +50,7 @@ def read_run(folder: Path) -> RunData:
     if job == "forecasting":
         forecasts = _read_forecasts(predictions, notes)
     else:
-        # A generator's text is in samples.json: it need not have answers besides.
-        if job == "examples" or predictions.exists():
+        if job == "examples":
             answers = _read_answers(predictions, notes)
         samples = read_samples(folder / "samples.json", notes)
     return RunData(folder, config, config_text, model, metrics, forecasts, notes, answers, samples)
@@ -133,12 +132,15 @@ def _read_table(
 
 
 def _read_answers(path: Path, notes: list[str]) -> pl.DataFrame | None:
-    frame = _read_table(path, ("split", "prediction"), "answers", notes)
+    frame = _read_table(path, ("split",), "answers", notes)
     if frame is None:
         return None
-    for name in ("row", "truth", "loss"):
+    for name in ("row", "truth", "prediction", "loss"):
         if name not in frame.columns:
-            frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(name))
+            # Of several columns there is one each: truth_COLUMN.
+            own = [pl.col(column) for column in frame.columns if column.startswith(f"{name}_")]
+            joined = pl.concat_str(own, separator=", ", ignore_nulls=True) if own else pl.lit(None)
+            frame = frame.with_columns(joined.cast(pl.String).alias(name))
     return frame.with_columns(_finite("loss"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,8 @@ from elman.options import split_names
 from elman.report.examples.samples import Samples
 
 SPLIT_NAMES = {"train": "training", "valid": "validation", "test": "test"}
+# The part to show where one is enough: what was kept apart longest, if it is there.
+_SHOWN_FIRST = ("test", "valid")
 _TIME_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M")
 
 
@@ -214,6 +216,17 @@ def job_of(model: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         return str(known)
     # Runs older than the key are forecasts; a run that has not finished has no model.json.
     return "forecasting" if model else job_name(target_kind_of(model, config) or "forecast")
+
+
+def shown_split(names: Iterable[str]) -> str | None:
+    """Return which of some splits is shown where one is enough; None of none."""
+    there = list(names)
+    return next((name for name in _SHOWN_FIRST if name in there), there[0] if there else None)
+
+
+def of_split(name: str) -> str:
+    """Return where something is from, in words: `Of the test part`; `Of fold 1`."""
+    return f"Of the {SPLIT_NAMES[name]} part" if name in SPLIT_NAMES else f"Of {name}"
 
 
 def as_float(value: Any, default: float = np.nan) -> float:

@@ -26,7 +26,7 @@ class Example:
     topology: str
     scores: list[dict[str, Any]]
     samples: dict[str, Any]
-    parts: dict[str, Any]
+    parts: dict[str, int]
     verdict: str
     job: str = "examples"
     cell: str = "gru"
@@ -34,6 +34,8 @@ class Example:
     notes: list[str] = field(default_factory=list)
     folds: list[dict[str, Any]] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    headline: str = ""
     answers: list[dict[str, Any]] = field(default_factory=list)
 
     def model(self) -> dict[str, Any]:
@@ -51,12 +53,16 @@ class Example:
                 "name": self.name,
                 "path": f"data/{self.name}.csv",
                 "sha256": "ab12" * 16,
-                "rows": sum(part["rows"] for part in self.parts.values()),
+                "rows": sum(self.parts.values()),
                 "columns": [c for c in (*reads, columns) if c],
                 "findings": self.findings,
                 "parts": self.parts,
-            },
-            "target": {"kind": kind, "columns": [columns] if columns else []},
+                "inputs": ["20,000 words"],
+                "skipped": self.samples.get("skipped", []),
+            }
+            | self.data,
+            "target": {"kind": kind, "columns": [columns] if columns else []}
+            | {"summary": "what is answered", "headline": self.headline},
             "network": {
                 "topology": self.topology,
                 "cell": self.cell,
@@ -136,6 +142,23 @@ def rows_of(
                 "n": n,
             }
             found.append(row | scores)
+    return found
+
+
+def over_folds(folds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the folds' scores together: means weighted by rows, and deviations."""
+    found = []
+    for name in dict.fromkeys(row["forecaster"] for row in folds):
+        rows = [row for row in folds if row["forecaster"] == name]
+        weights = [row["n"] for row in rows]
+        joined = {k: rows[0][k] for k in ("forecaster", "kind", "target", "step")}
+        joined |= {"split": "folds", "n": sum(weights)}
+        for key in ("mae", "correlation"):
+            values = [row[key] for row in rows]
+            if None not in values:
+                joined[key] = float(np.average(values, weights=weights))
+                joined[f"{key}_sd"] = float(np.std(values, ddof=1))
+        found.append(joined)
     return found
 
 
@@ -222,7 +245,11 @@ def sentiment() -> Example:
             answer,
             probabilities={"pos": p, "neg": round(1 - p, 4)},
             inputs=[{"kind": "text", "column": "review", "text": " ".join(words), "tokens": words}],
-            running={"input": 0, "label": "pos", "values": (values * 20)[: len(words)]},
+            running={
+                "input": 0,
+                "label": "probability of pos",
+                "values": (values * 20)[: len(words)],
+            },
         )
 
     return Example(
@@ -271,22 +298,14 @@ def sentiment() -> Example:
                 {"message": "sentiment: 'mixed' is not among training's classes", "rows": [77]},
             ],
         },
-        parts={
-            "train": {
-                "rows": 8000,
-                "classes": {"neg": 4000, "pos": 4000},
-                "lengths": {"review": [11, 203, 2752]},
+        parts={"train": 8000, "valid": 1000, "test": 1000},
+        data={
+            "classes": {
+                "train": {"neg": 4000, "pos": 4000},
+                "valid": {"neg": 510, "pos": 490},
+                "test": {"neg": 500, "pos": 500},
             },
-            "valid": {
-                "rows": 1000,
-                "classes": {"neg": 510, "pos": 490},
-                "lengths": {"review": [15, 198, 1839]},
-            },
-            "test": {
-                "rows": 1000,
-                "classes": {"neg": 500, "pos": 500},
-                "lengths": {"review": [9, 201, 2278]},
-            },
+            "lengths": {"review": {"shortest": 9, "median": 201.0, "longest": 2752}},
         },
         verdict="On the test part gru's accuracy of 88.5% beats the best baseline, bag of words,"
         " logistic regression with 85.8%.",
@@ -303,44 +322,40 @@ def score() -> Example:
     answer = np.clip(0.75 * truth + 0.2 * random.normal(size=500), -1, 1).round(4)
     tokens = REVIEW.split()
     texts = [{"kind": "text", "column": "review", "text": REVIEW, "tokens": tokens}]
+    folds = [
+        {"fold": n + 1, "split": "test", "forecaster": name, "kind": kind, "target": "score"}
+        | {"step": 0, "n": 500 + 100 * (n == 9), "mae": mae + 0.01 * (n % 3)}
+        | {"correlation": correlation and correlation - 0.004 * n}
+        for n in range(10)
+        for name, kind, mae, correlation in (
+            ("gru", "model", 0.22, 0.84),
+            ("mean", "baseline", 0.498, None),
+            ("bag of words, ridge", "baseline", 0.301, 0.74),
+        )
+    ]
     running_score = {"input": 0, "label": "score", "values": running(tokens)}
     return Example(
         name="reviews",
         inputs=["text:review"],
         target="score:score",
         topology="seq-to-vector",
-        scores=rows_of(
-            "score",
-            {"mae": 0.2231, "rmse": 0.281, "r2": 0.71, "correlation": 0.846},
-            {
-                "mean": {"mae": 0.498, "rmse": 0.577, "r2": -0.001, "correlation": None},
-                "bag of words, ridge": {
-                    "mae": 0.301,
-                    "rmse": 0.38,
-                    "r2": 0.55,
-                    "correlation": 0.74,
-                },
-            },
-            500,
-        ),
+        scores=over_folds(folds),
         samples={
             "examples": [
                 sample(3, "worst", "-0.85", "0.6312", inputs=texts, running=running_score),
                 sample(8, "best", "0.7", "0.7011", inputs=texts, running=running_score),
             ],
             "details": {
-                "test": {"scatter": np.stack([truth, answer], 1).tolist(), "range": [-1, 1]}
+                "fold 1": {"scatter": np.stack([truth, answer], 1).tolist(), "range": [-1, 1]}
             },
             "generated": [],
             "skipped": [],
         },
-        parts={"train": {"rows": 4000}, "valid": {"rows": 500}, "test": {"rows": 500}},
-        verdict="On the test part gru's MAE of 0.223 beats the best baseline, bag of words, ridge"
-        " with 0.301.",
-        folds=[
-            {"fold": n + 1, "n": 500, "mae": 0.22 + 0.01 * (n % 3), "correlation": 0.84 - 0.004 * n}
-            for n in range(10)
-        ],
+        parts={"train": 4000, "valid": 500, "test": 500},
+        verdict="On the rows of each fold gru's MAE of 0.229 beats the best baseline, bag of words,"
+        " ridge with 0.310.",
+        folds=folds,
+        headline="mae",
     )
 
 
@@ -398,7 +413,7 @@ def dna() -> Example:
                 }
             },
         },
-        parts={"train": {"rows": 2552}, "valid": {"rows": 319}, "test": {"rows": 319}},
+        parts={"train": 2552, "valid": 319, "test": 319},
         verdict="On the test part gru's accuracy of 96.2% beats the best baseline, k-mers,"
         " logistic regression with 89.0%.",
     )
@@ -483,7 +498,7 @@ def audio() -> Example:
                 }
             },
         },
-        parts={"train": {"rows": 2700}, "test": {"rows": 300}},
+        parts={"train": 2700, "test": 300},
         verdict="On the test part gru's accuracy of 97.7% beats the best baseline, majority class"
         " with 10.0%.",
         findings=[
@@ -521,7 +536,7 @@ def video() -> Example:
             "examples": [clip(2, "worst", "circle", "left"), clip(7, "best", "circle", "circle")],
             "details": {},
         },
-        parts={"train": {"rows": 1600}, "valid": {"rows": 200}, "test": {"rows": 200}},
+        parts={"train": 1600, "valid": 200, "test": 200},
         verdict="On the test part gru's accuracy of 99.5% beats the best baseline, majority class"
         " with 12.5%.",
     )
@@ -595,11 +610,7 @@ def caption() -> Example:
                 }
             },
         },
-        parts={
-            "train": {"rows": 30_000, "lengths": {"caption": [2, 11, 38]}},
-            "valid": {"rows": 5000, "lengths": {"caption": [3, 11, 34]}},
-            "test": {"rows": 1000, "lengths": {"caption": [3, 11, 33]}},
-        },
+        parts={"train": 30_000, "valid": 5000, "test": 1000},
         verdict="On the test part gru's BLEU of 17.32 beats the best baseline, most frequent"
         " caption with 8.11.",
     )
@@ -647,7 +658,7 @@ def translation() -> Example:
             ],
             "details": {"test": {"lengths": [[12, 12], [10, 11], [9, 9], [14, 12]]}},
         },
-        parts={"train": {"rows": 29_000}, "valid": {"rows": 1014}, "test": {"rows": 1000}},
+        parts={"train": 29_000, "valid": 1014, "test": 1000},
         verdict="On the test part gru's BLEU of 33.42 beats the best baseline, copy of the input"
         " with 2.44.",
     )
@@ -719,11 +730,8 @@ def tags() -> Example:
                 }
             },
         },
-        parts={
-            "train": {"rows": 12_543, "classes": {f"T{n}": 100 - n for n in range(24)}},
-            "valid": {"rows": 2002},
-            "test": {"rows": 2077},
-        },
+        parts={"train": 12_543, "valid": 2002, "test": 2077},
+        data={"classes": {"train": {name: 100 - k for k, name in enumerate(names + more)}}},
         verdict="On the test part gru's accuracy of 94.3% does not beat the best baseline, most"
         " frequent tag per word with 95.2%.",
     )
@@ -731,6 +739,8 @@ def tags() -> Example:
 
 def language() -> Example:
     """A generator of characters."""
+    letters = list("First Citizen:\nBefore we proceed any further, hear me speak.\n")
+    surprise = [round(4.0 / (1 + n % 7), 3) for n in range(len(letters))]
     return Example(
         name="shakespeare",
         inputs=["text"],
@@ -744,8 +754,23 @@ def language() -> Example:
             111_540,
         ),
         samples={
-            "examples": [],
-            "details": {},
+            "examples": [
+                sample(
+                    1,
+                    "typical",
+                    None,
+                    "",
+                    inputs=[
+                        {
+                            "kind": "text",
+                            "column": "text",
+                            "text": "".join(letters),
+                            "tokens": letters,
+                        }
+                    ],
+                    running={"input": 0, "label": "nats", "values": surprise},
+                )
+            ],
             "generated": [
                 {
                     "prompt": "ROMEO:",
@@ -756,7 +781,9 @@ def language() -> Example:
                 {"prompt": "", "text": "First Citizen:\nWe have the corn to eat.", "how": "greedy"},
             ],
         },
-        parts={"train": {"rows": 1}, "valid": {"rows": 1}},
+        parts={"train": 900, "valid": 100},
+        data={"tokens": {"train": 1_003_854, "valid": 111_540}},
+        headline="nats",
         verdict="On the validation part gru's 1.428 nats a character beat the best baseline,"
         " 5-gram, Kneser-Ney with 1.67.",
         options={"level": "character"},

@@ -74,7 +74,7 @@ def test_what_is_whole_in_a_damaged_example_is_kept(tmp_path):
         "row": 3,
         "truth": 5,
         "prediction": "4.9",
-        "alignment": {"answer": ["a"], "read": ["b", "c"], "weights": [[0.5]]},
+        "alignment": {"answer": ["a"], "read": ["b", "c"], "weights": []},
         "inputs": [{"kind": "smell"}],
         "loss": None,
         "n_best": ["x"],

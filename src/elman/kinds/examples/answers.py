@@ -72,7 +72,7 @@ def answer(
                         outputs[place] = part[0] if target.shape == "vector" else part
             if target.shape == "sequence" and write:
                 decoder, state = network.body.decoder, network.begin(batch)
-                found = target.write(decoder, state, options, n_best)
+                found = learnt.sequence_target.write(decoder, state, options, n_best)
                 for place, one in zip(at.tolist(), found, strict=True):
                     texts[place] = one
     told = {"losses": losses, "counts": counts} if known else {}
@@ -80,7 +80,7 @@ def answer(
         return Answers(outputs=np.stack(outputs) if outputs else np.zeros((0, 1)), **told)
     if target.shape == "steps":
         return Answers(outputs=outputs, **told)
-    return target.gathered(texts if write else None, **told)
+    return learnt.sequence_target.gathered(texts if write else None, **told)
 
 
 def _pieces(learnt: Learnt, encoded: Encoded, batch: ExampleBatch) -> np.ndarray:

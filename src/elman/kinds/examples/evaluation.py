@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from elman.data.media import Source
 from elman.data.ragged import Ragged
-from elman.kinds.examples.answers import answer
+from elman.kinds.examples.answers import answer, most_answers
 from elman.kinds.examples.samples import Chosen, choose, make_samples
-from elman.kinds.inputs.input import Input
+from elman.kinds.inputs.input import Cells, Input
 from elman.kinds.targets.target import Answers, Baseline, Examples
 from elman.kinds.targets.verdict import best_baseline, significance, verdict_of
 
 _MOST_TRAINING = 100_000  # rows that baselines learn from
 _SIDE = 8  # pictures are this many patches high and wide for a baseline
-_N_BEST = 3  # sequences that a row of predictions.csv lists
+_LETTERS = ("text", "dna")  # kinds whose baselines count words or letters
+_READ_AS_THEY_ARE = (*_LETTERS, "vector")
 
 
 @dataclass
@@ -53,7 +55,11 @@ class ExampleEvaluation:
 
     def frame(self) -> pl.DataFrame:
         """Return all predictions."""
-        return pl.concat(self.predictions, how="diagonal_relaxed") if self.predictions else pl.DataFrame()
+        return (
+            pl.concat(self.predictions, how="diagonal_relaxed")
+            if self.predictions
+            else pl.DataFrame()
+        )
 
 
 @dataclass(frozen=True)
@@ -90,113 +96,119 @@ class Evaluator:
                 train, _MOST_TRAINING, replace=False
             )
             train = np.sort(picked)
-        examples = self._examples(train)
+        examples = examples_of(job, train, truths_of(job, train))
         return [each.fit(examples) for each in job.learnt.target.baselines(examples, job.options)]
 
-    def _add(
-        self, split: str, baselines: list[Baseline], evaluation: ExampleEvaluation
-    ) -> Chosen:
+    def _add(self, split: str, baselines: list[Baseline], evaluation: ExampleEvaluation) -> Chosen:
         job, target = self.job, self.job.learnt.target
-        every = job.parts[split]
-        rows, truths = self._truths(every)
-        answers = answer(
-            job.learnt, self.network, job.encoded, rows, job.options,
-            n_best=min(_N_BEST, job.options.beam),
-        )  # fmt: skip
-        if len(rows) < len(every):  # every truth counts in the loss, not one of each question
-            of_all = answer(
-                job.learnt, self.network, job.encoded, every, job.options, write=False
-            )
-            answers = replace(answers, losses=None, counts=None)
-            found = target.score(answers, truths)
-            found |= target.score(replace(of_all, texts=None, outputs=None), self._truths_of(every))
-        else:
-            found = target.score(answers, truths)
-        scored = {self.name: (answers, found)}
-        examples = self._examples(rows, truths) if baselines else None
+        rows, truths = questions(job, job.parts[split])
+        answers, metrics = self._answered(split, rows, truths)
+        answered = {self.name: answers}
+        scored = {self.name: metrics}
+        examples = examples_of(job, rows, truths) if baselines else None
         for baseline in baselines:
-            theirs = baseline.answer(examples)  # pyright: ignore[reportArgumentType]
-            scored[baseline.name] = (theirs, target.score(theirs, truths))
+            assert examples is not None
+            answered[baseline.name] = baseline.answer(examples)
+            scored[baseline.name] = target.score(answered[baseline.name], truths)
         column = target.columns[0]
-        for name, (_, metrics) in scored.items():
+        for name, found in scored.items():
             row: dict[str, Any] = {"split": split, "forecaster": name}
             row |= {"kind": "model" if name == self.name else "baseline", "target": column}
-            evaluation.scores.append(row | {"step": 0, "n": len(rows)} | metrics)
-        best = best_baseline(
-            evaluation.scores, split=split, target=column, metric=target.headline
-        )
+            evaluation.scores.append(row | {"step": 0, "n": len(rows)} | found)
+        best = best_baseline(evaluation.scores, split=split, target=column, metric=target.headline)
         if best is not None:
             ours, theirs = (
-                target.errors(scored[name][0], truths) for name in (self.name, best["forecaster"])
+                target.errors(answered[name], truths) for name in (self.name, best["forecaster"])
             )
             evaluation.noise[split, column] = significance(ours, theirs)
         evaluation.samples["details"][split] = target.details(answers, truths)
         frame = target.frame(answers, truths)
-        places = pl.DataFrame({"split": [split] * len(rows), "row": rows + 1})
+        numbers = job.asked.numbers(rows)
+        places = pl.DataFrame({"split": [split] * len(rows), "row": numbers})
         if answers.losses is not None:
             frame = frame.with_columns(loss=pl.Series(answers.losses))
         evaluation.predictions.append(pl.concat([places, frame], how="horizontal"))
         return choose(target, split, rows, answers, truths)
 
-    def _truths(self, rows: np.ndarray) -> tuple[np.ndarray, list[Any]]:
-        """Return the rows to answer, each with what is right.
+    def _answered(
+        self, split: str, rows: np.ndarray, truths: list[Any]
+    ) -> tuple[Answers, dict[str, float | None]]:
+        """Return the network's answers to some questions, and their scores."""
+        job, target, every = self.job, self.job.learnt.target, self.job.parts[split]
 
-        Rows of a sequence target whose inputs are the same are one question, with each row's truth
-        as an answer to it.
-        """
-        job = self.job
-        target = job.learnt.target
-        if target.shape != "sequence":
-            return rows, job.encoded.truths_of(rows)
-        texts = self._truths_of(rows)
-        cells = zip(*(source.at(rows) for source in job.sources), strict=True)
-        asked: dict[Any, int] = {}
-        first: list[int] = []
-        truths: list[list[Any]] = []
-        for row, key, right in zip(rows.tolist(), map(repr, cells), texts, strict=True):
-            place = asked.setdefault(key, len(first))
-            if place == len(first):
-                first.append(row)
-                truths.append([])
-            truths[place] += right
-        return np.array(first, np.int64), truths
+        def answered(rows: np.ndarray, **how: Any) -> Answers:
+            return answer(job.learnt, self.network, job.encoded, rows, job.options, **how)
 
-    def _truths_of(self, rows: np.ndarray) -> list[Any]:
-        return [self.job.learnt.target.references(cells) for cells in self.job.asked.at(rows)]
-
-    def _examples(self, rows: np.ndarray, truths: list[Any] | None = None) -> Examples:
-        return examples_of(self.job, rows, truths)
+        answers = answered(rows, n_best=most_answers(target, job.options))
+        if len(rows) == len(every):
+            return answers, target.score(answers, truths)
+        # Each truth counts in the loss, not one of each question.
+        answers = replace(answers, losses=None, counts=None)
+        losses = answered(every, write=False)
+        found = target.score(losses, truths_of(job, every))
+        return answers, target.score(answers, truths) | found
 
 
-def examples_of(job: Any, rows: np.ndarray, truths: list[Any] | None = None) -> Examples:
-    """Return rows as baselines see them; sequences' truths as they are, if none are given."""
+def truths_of(job: Any, rows: np.ndarray) -> list[Any]:
+    """Return what is right for each row, as the target's `score` takes it."""
+    target = job.learnt.target
+    if target.shape != "sequence":
+        return job.encoded.truths_of(rows)
+    if target.media:  # is decoded already
+        return [[truth] for truth in job.encoded.truths_of(rows)]
+    return [target.references(cells) for cells in job.asked.each(rows)]
+
+
+def questions(job: Any, rows: np.ndarray) -> tuple[np.ndarray, list[Any]]:
+    """Return the rows to answer, each with what is right.
+
+    Rows of a text target whose inputs are the same are one question, to which the text of each row
+    is a right answer: five captions of a picture, say.
+    """
+    truths = truths_of(job, rows)
+    if job.learnt.target.kind != "text":
+        return rows, truths
+    cells = zip(*(source.each(rows) for source in job.sources), strict=True)
+    asked: dict[str, int] = {}
+    first: list[int] = []
+    right: list[list[Any]] = []
+    for row, key, truth in zip(rows.tolist(), map(_key, cells), truths, strict=True):
+        place = asked.setdefault(key, len(first))
+        if place == len(first):
+            first.append(row)
+            right.append([])
+        right[place] += truth
+    return np.array(first, np.int64), right
+
+
+def _key(inputs: Sequence[Cells]) -> str:
+    """Return what is alike for like inputs: of a file in the table a digest of its bytes."""
+    return repr(
+        [
+            cell.digest() if isinstance(cell, Source) and cell.content is not None else cell
+            for cells in inputs
+            for cell in cells
+        ]
+    )
+
+
+def examples_of(job: Any, rows: np.ndarray, truths: list[Any]) -> Examples:
+    """Return rows as baselines see them."""
     learnt = job.learnt
     inputs: dict[str, Sequence[Any]] = {}
     kinds: dict[str, str] = {}
     features = []
     steps: Sequence[Sequence[str]] = ()
-    for kind, source, encoded in zip(
-        learnt.inputs, job.sources, job.encoded.inputs, strict=True
-    ):
-        if kind.kind in ("text", "dna"):
+    for kind, source, encoded in zip(learnt.inputs, job.sources, job.encoded.inputs, strict=True):
+        if kind.kind in _READ_AS_THEY_ARE:
             cells = source.at(rows)
-            inputs[kind.columns[0]] = [one[0] for one in cells]
-            kinds[kind.columns[0]] = kind.kind
+            for place, column in enumerate(kind.columns):
+                inputs[column] = [one[place] for one in cells]
+                kinds[column] = kind.kind
             if learnt.target.shape == "steps":
                 steps = [kind.words(one[0]) for one in cells]
-        else:
+        if kind.kind not in _LETTERS:
             features.append(features_of(kind, encoded, rows))
-            if kind.kind == "vector":
-                for place, column in enumerate(kind.columns):
-                    inputs[column] = [one[place] for one in source.at(rows)]
-                    kinds[column] = "vector"
-    if truths is None:
-        shape = learnt.target.shape
-        truths = (
-            [learnt.target.references(cells) for cells in job.asked.at(rows)]
-            if shape == "sequence"
-            else job.encoded.truths_of(rows)
-        )
     joined = np.concatenate(features, axis=1) if features else None
     return Examples(inputs, kinds, joined, truths, steps)
 

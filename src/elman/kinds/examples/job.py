@@ -17,6 +17,7 @@ from elman.kinds.examples.learnt import Learnt
 from elman.kinds.examples.network import ExampleBatch
 from elman.kinds.examples.rows import Rows
 
+
 @dataclass(frozen=True)
 class ExampleJob:
     """A table made ready: what was learnt of it, its parts, and its rows as numbers.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from elman.data.ragged import Ragged
 from elman.kinds import input_class, target_class
 from elman.kinds.examples.network import ExampleBatch, ExampleNetwork
 from elman.kinds.inputs.input import Front, Input
-from elman.kinds.targets.target import Target
+from elman.kinds.targets.target import SequenceTarget, Target
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Learnt:
         beside = sum(
             front.size for front, is_one in zip(fronts, sequences, strict=True) if not is_one
         )
-        body = _BODIES[topology](self, options, fronts, along, beside)
+        body: Any = _BODIES[topology](self, options, fronts, along, beside)
         bias = self.target.initial_bias()
         if bias is not None and hasattr(body, "head"):
             with torch.no_grad():
@@ -70,7 +71,15 @@ class Learnt:
         if self.target.shape == "steps":
             return replace(batch, truth=truth)
         padded, steps = truths.pad(rows)
-        return replace(batch, truth=truth, previous_BU=self.target.previous(padded), steps=steps)
+        return replace(
+            batch, truth=truth, previous_BU=self.sequence_target.previous(padded), steps=steps
+        )
+
+    @property
+    def sequence_target(self) -> SequenceTarget:
+        """The target, of a topology whose decoder writes it."""
+        assert isinstance(self.target, SequenceTarget)
+        return self.target
 
     def summary(self) -> str:
         """Return what goes in and comes out, in words."""
@@ -93,7 +102,10 @@ class Learnt:
 
     def _front(self, kind: Input, options: Any, modules: Mapping[str, nn.Module]) -> Front:
         module = modules.get(kind.columns[0])
-        return kind.front(options) if module is None else kind.front(options, module)  # pyright: ignore
+        if module is None:
+            return kind.front(options)
+        # A copy: the next network begins with the weights that were given, as this one does.
+        return kind.front(options, deepcopy(module))  # pyright: ignore[reportCallIssue]
 
 
 def _seq_to_vector(
@@ -126,7 +138,7 @@ def _vector_to_seq(
     learnt: Learnt, options: Any, fronts: list[Front], along: list[int], beside: int
 ) -> nn.Module:
     context = 0 if options.start_with == "state" else beside
-    decoder = learnt.target.decoder(options, context_size=context)
+    decoder = learnt.sequence_target.decoder(options, context_size=context)
     return networks.VectorToSeq(beside, decoder, options.start_with)
 
 
@@ -139,7 +151,7 @@ def _encoder_decoder(
     if options.shared_vocabulary:
         kinds = [each.kind for each in learnt.inputs]
         embed = fronts[kinds.index("text")].embedding  # pyright: ignore[reportAttributeAccessIssue]
-    decoder = learnt.target.decoder(options, memory_size=size, embed=embed)
+    decoder = learnt.sequence_target.decoder(options, memory_size=size, embed=embed)
     return networks.EncoderDecoder(encoders, decoder, also_size=beside)
 
 

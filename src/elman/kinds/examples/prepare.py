@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from elman.kinds.examples.rows import Rows
 from elman.kinds.inputs.text import readable, text_or_words
 from elman.kinds.targets.tags import disagree, split
 from elman.kinds.targets.target import Target
+from elman.kinds.targets.text import all_texts
 from elman.kinds.vocabulary import learn_vocabulary
 
 
@@ -52,7 +54,7 @@ def prepare(
         raise InputError(f"{valid.name}: is the table that is trained on; give another")
     sources = [Rows(tables, each.columns, input_class(each.kind).media) for each in inputs]
     asked = Rows(tables, target.columns, target_class(target.kind).media)
-    for rows, option in ((*((each, "--input") for each in sources), (asked, "--target"))):
+    for rows, option in (*((each, "--input") for each in sources), (asked, "--target")):
         for each in tables:
             for column in rows.columns:
                 each.require(column, option)
@@ -150,10 +152,8 @@ def _learn(
     shared: dict[str, Any] = {}
     if target.kind == "text" and options.shared_vocabulary:
         texts = [rows for rows, each in zip(train, inputs, strict=True) if each.kind == "text"]
-        if not texts:
-            raise InputError("shared_vocabulary: there is no text among the inputs to share with")
-        cells = (cells[0] for rows in (*texts, asked) for cells in rows)
-        shared["vocabulary"] = learn_vocabulary(readable(cells, text_or_words), options)
+        read = readable((cells[0] for rows in texts for cells in rows), text_or_words)
+        shared["vocabulary"] = learn_vocabulary(chain(read, all_texts(asked)), options)
     made = [
         input_class(each.kind).learn(
             each.columns, rows, options, **(shared if each.kind == "text" else {})
@@ -223,9 +223,7 @@ def _compare_steps(
     assert isinstance(truths, Ragged)
     differ = np.flatnonzero(encoded.lengths != truths.lengths)
     differ = np.array([row for row in differ.tolist() if row not in bad], np.int64)
-    for row, words, tags in zip(
-        differ.tolist(), source.at(differ), asked.at(differ), strict=True
-    ):
+    for row, words, tags in zip(differ.tolist(), source.at(differ), asked.at(differ), strict=True):
         read = learnt.inputs[0].words(words[0])  # pyright: ignore[reportAttributeAccessIssue]
         error = disagree(read, split(tags[0]))
         bad.add(row, (*source.columns, *asked.columns), str(error))

@@ -59,9 +59,7 @@ class Rows:
             if mine:
                 frame = table.rows([row - start for row in mine], list(self.columns))
                 cells = frame.select(self.columns).iter_rows()
-                found |= {
-                    row: self._of(table, each) for row, each in zip(mine, cells, strict=True)
-                }
+                found |= {row: self._of(table, each) for row, each in zip(mine, cells, strict=True)}
             start += table.height
         return [found[int(row)] for row in rows]
 

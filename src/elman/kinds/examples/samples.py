@@ -72,8 +72,11 @@ def make_samples(job: Any, network: Any, chosen: Chosen) -> list[dict[str, Any]]
     if target.shape == "vector":
         answers = replace(answers, outputs=np.stack(answers.outputs))
     frame = target.frame(answers, None)
-    told = frame["prediction"].to_list() if "prediction" in frame.columns else None
+    # Of a picture the column holds the file, which `drawn` shows.
+    is_said = "prediction" in frame.columns and not target.media
+    told = frame["prediction"].to_list() if is_said else None
     cells = [source.at(chosen.rows) for source in job.sources]
+    numbers = job.asked.numbers(chosen.rows).tolist()
     made = []
     for place, row in enumerate(chosen.rows.tolist()):
         shown = [
@@ -84,7 +87,7 @@ def make_samples(job: Any, network: Any, chosen: Chosen) -> list[dict[str, Any]]
         ]
         example: dict[str, Any] = {
             "split": chosen.split,
-            "row": row + 1,
+            "row": numbers[place],
             "why": chosen.reasons[place],
             "truth": target.text(chosen.truths[place]),
             "prediction": _said(told[place]) if told else "",
@@ -149,7 +152,10 @@ def _running(context: _Context) -> dict[str, Any] | None:
     steps = min(steps, int(real[0]), _MOST_PREFIXES)
     batch = ExampleBatch(
         np.repeat(one.rows, steps),
-        tuple(value.expand(steps, *value.shape[1:]) for value in one.values),
+        tuple(
+            (value[:, :steps] if place == index else value).expand(steps, *[-1] * (value.ndim - 1))
+            for place, value in enumerate(one.values)
+        ),
         tuple(
             None if each is None else torch.arange(1, steps + 1) if place == index
             else each.expand(steps)
@@ -163,7 +169,7 @@ def _running(context: _Context) -> dict[str, Any] | None:
 
 
 def _as_numbers(target: Any, outputs_PO: np.ndarray) -> tuple[str, np.ndarray]:
-    """Return one number for each output, and its name: a number, or the last answer's probability."""
+    """Return a number for each output, and its name: the last answer's probability, or a value."""
     answers = Answers(outputs=outputs_PO)
     if hasattr(target, "probabilities"):
         p_PK = target.probabilities(answers)

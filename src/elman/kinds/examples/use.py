@@ -38,11 +38,11 @@ def predict(
     bad = BadRows(sources[0])
     encoded = Encoded(tuple(encode(learnt, sources, bad, lambda note: _note(findings, note))))
     rows = _usable(bad, learnt, sources, table, options, findings)
-    n_best = min(_N_BEST, options.beam)
-    answers = answer(learnt, network, encoded, rows, options, n_best=n_best)  # pyright: ignore
     target = learnt.target
+    n_best = most_answers(target, options)
+    answers = answer(learnt, network, encoded, rows, options, n_best=n_best)  # pyright: ignore
     if target.shape == "steps":
-        words = [learnt.inputs[0].words(cells[0]) for cells in sources[0].at(rows)]  # pyright: ignore
+        words = [learnt.inputs[0].words(cells[0]) for cells in sources[0].each(rows)]  # pyright: ignore
         frame = target.aligned(words, answers)  # pyright: ignore[reportAttributeAccessIssue]
         numbers = pl.Series(rows[frame["row"].to_numpy()] + 1)
         return frame.with_columns(numbers.alias("row"), pl.col("position") + 1), findings
@@ -97,9 +97,7 @@ def _usable(
         bad.refuse()
     findings += bad.findings(skip=True)
     for kind, source in zip(learnt.inputs, sources, strict=True):
-        findings += [
-            Finding("warning", f"{table.name}: {told}") for told in kind.unseen(source)
-        ]
+        findings += [Finding("warning", f"{table.name}: {told}") for told in kind.unseen(source)]
     rows = bad.among(np.arange(table.height))
     if not len(rows):
         raise InputError(f"{table.name}: no row of it can be used")

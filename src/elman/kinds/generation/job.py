@@ -19,7 +19,7 @@ from elman.data.parts import PARTS, assign
 from elman.data.table import Table
 from elman.errors import InputError
 from elman.kinds import Declaration
-from elman.kinds.generation.language import Language, read_rows
+from elman.kinds.generation.language import Language, Stream, read_rows
 from elman.kinds.generation.use import (
     TextEvaluation,
     begin,
@@ -67,10 +67,7 @@ class GenerationJob:
         for split in ("valid", "test"):
             if split in self.streams:
                 stream = self.streams[split]
-                evaluate_stream(
-                    network, self.language, name, split, stream.tokens, stream.lengths, baselines,
-                    evaluation, first_row=stream.first_row,
-                )  # fmt: skip
+                evaluate_stream(network, self.language, name, split, stream, baselines, evaluation)
         evaluation.add_samples(network, self.language, self.options)
         return evaluation
 
@@ -85,15 +82,6 @@ class GenerationJob:
     def describe_target(self) -> dict[str, Any]:
         """Return what model.json says of the target beside its columns."""
         return {"vocabulary": len(self.language.vocabulary), "headline": "perplexity"}
-
-
-@dataclass(frozen=True)
-class Stream:
-    """Tokens of some rows in their order, how many each row has, and the number of the first."""
-
-    tokens: np.ndarray
-    lengths: np.ndarray
-    first_row: int
 
 
 def prepare(
@@ -115,7 +103,9 @@ def prepare(
     """
     column = inputs[0].columns[0]
     if len(inputs[0].columns) > 1:
-        raise InputError(f"--input text:{','.join(inputs[0].columns)}: a generator reads one column")
+        raise InputError(
+            f"--input text:{','.join(inputs[0].columns)}: a generator reads one column"
+        )
     rows = read_rows(table, column)
     if options.split:
         told = table.column(options.split).values
@@ -124,17 +114,18 @@ def prepare(
         parts = {name: cut.of(name) for name in PARTS}
     else:
         parts = _by_position(rows, options, valid)
-    texts = {name: [rows[row] for row in numbers] for name, numbers in parts.items() if len(numbers)}
-    firsts = {name: int(numbers[0]) + 1 for name, numbers in parts.items() if len(numbers)}
+    texts = {name: [rows[row] for row in part] for name, part in parts.items() if len(part)}
+    numbers = {name: part + 1 for name, part in parts.items()}
     if valid is not None:
         if valid.sha256 == table.sha256:
             raise InputError(f"{valid.name}: is the table that is trained on; give another")
-        texts["valid"], firsts["valid"] = read_rows(valid, column), 1
+        texts["valid"] = read_rows(valid, column)
+        numbers["valid"] = np.arange(len(texts["valid"])) + 1
     if "train" not in texts or "valid" not in texts:
         absent = "trains" if "train" not in texts else "validates"
         raise InputError(f"{table.name}: no row {absent}; change --valid, --test or --split")
     language = Language.learn(column, iter(texts["train"]), options)
-    streams = {name: Stream(*language.stream(part), firsts[name]) for name, part in texts.items()}
+    streams = {name: language.stream(part, numbers[name]) for name, part in texts.items()}
     for name, stream in streams.items():
         if len(stream.tokens) < 2:
             raise InputError(f"{table.name}: the {name} part has {len(stream.tokens)} tokens only")
@@ -158,7 +149,10 @@ def prepare(
 def _by_position(rows: Sequence[str], options: Any, valid: Table | None) -> dict[str, np.ndarray]:
     ends = np.cumsum([len(row) + 1 for row in rows])
     shares = {}
-    for name, cut in (("valid", "0" if valid is not None else options.valid), ("test", options.test)):
+    for name, cut in (
+        ("valid", "0" if valid is not None else options.valid),
+        ("test", options.test),
+    ):
         try:
             shares[name] = float(cut)
         except ValueError:

@@ -14,7 +14,20 @@ from elman.data.table import Table
 from elman.errors import InputError
 from elman.kinds.vocabulary import Vocabulary
 
-_CHUNK = 10_000  # rows tokenised at a time
+
+@dataclass(frozen=True)
+class Stream:
+    """Rows of text, one behind the other.
+
+    Attributes:
+        tokens: of all rows, `(N,)`.
+        lengths: tokens of each row, `(R,)`.
+        numbers: of each row in its table, from 1, `(R,)`.
+    """
+
+    tokens: np.ndarray
+    lengths: np.ndarray
+    numbers: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -42,11 +55,11 @@ class Language:
         )
         return cls(column, vocabulary)
 
-    def stream(self, rows: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the tokens of rows, one behind the other, and how many each row has."""
+    def stream(self, rows: Sequence[str], numbers: np.ndarray) -> Stream:
+        """Return the tokens of rows, whose numbers in their table are given."""
         parts = [self.vocabulary.encode(f"{row}\n") for row in rows]
         lengths = np.array([len(part) for part in parts], np.int64)
-        return (np.concatenate(parts) if parts else np.empty(0, np.int32)), lengths
+        return Stream(np.concatenate(parts), lengths, numbers)
 
     def network(self, topology: str, options: Any, modules: Mapping[str, nn.Module]) -> nn.Module:
         """Return a new network: a decoder that is told nothing but what came before."""

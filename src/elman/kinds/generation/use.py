@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.data.findings import Finding
+from elman.data.findings import count as count_of
 from elman.data.table import Table
 from elman.errors import InputError
-from elman.kinds.generation.language import Language, read_rows
+from elman.kinds.generation.language import Language, Stream, read_rows
 from elman.kinds.targets.ngram import KneserNey
 from elman.kinds.targets.verdict import verdict_of
+from elman.kinds.vocabulary import END, START, UNKNOWN, Vocabulary
 from elman.networks.decoding import sample
 
 _STEPS = 512  # read at a time, the state carried on
@@ -102,15 +104,16 @@ def evaluate_stream(
     language: Language,
     name: str,
     split: str,
-    tokens: np.ndarray,
-    lengths: np.ndarray,
+    stream: Stream,
     baselines: Mapping[str, KneserNey],
     evaluation: TextEvaluation,
-    *,
-    first_row: int,
 ) -> None:
-    """Score a stream and add what was found to an evaluation."""
-    symbols = len(language.vocabulary.decode(tokens))
+    """Score a stream and add what was found to an evaluation.
+
+    `bits` are those of a character, of levels at which nothing is unknown at once: not of words.
+    """
+    tokens, lengths, vocabulary = stream.tokens, stream.lengths, language.vocabulary
+    characters = 0 if vocabulary.level == "word" else len(vocabulary.decode(tokens[1:]))
     ours = nats_of(network, tokens)
     found = {name: ours} | {each: model.nats(tokens) for each, model in baselines.items()}
     for forecaster, nats in found.items():
@@ -125,8 +128,8 @@ def evaluate_stream(
                 "n": len(nats),
                 "perplexity": float(np.exp(mean)),
                 "nats": mean,
-                "bits": float(nats.sum() / np.log(2) / max(symbols, 1)),
             }
+            | ({"bits": float(nats.sum() / np.log(2) / characters)} if characters else {})
         )
     of_row = np.repeat(np.arange(len(lengths)), lengths)[1:]
     total = np.bincount(of_row, ours, minlength=len(lengths))
@@ -135,7 +138,7 @@ def evaluate_stream(
         pl.DataFrame(
             {
                 "split": [split] * len(lengths),
-                "row": np.arange(len(lengths)) + first_row,
+                "row": stream.numbers,
                 "tokens": lengths,
                 "loss": total / np.maximum(scored, 1),
             }
@@ -145,14 +148,14 @@ def evaluate_stream(
     text = {
         "kind": "text",
         "column": language.column,
-        "text": language.vocabulary.decode(shown),
-        "tokens": language.vocabulary.tokens(shown),
+        "text": vocabulary.decode(shown),
+        "tokens": vocabulary.tokens(shown),
     }
     surprise = {"input": 0, "label": "nats", "values": [round(float(v), 3) for v in ours[:_SHOWN]]}
     evaluation.samples["examples"].append(
         {
             "split": split,
-            "row": first_row,
+            "row": int(stream.numbers[0]),
             "why": "typical",
             "truth": None,
             "prediction": "",
@@ -180,7 +183,7 @@ def generate(
     Args:
         network: the trained decoder.
         language: what was learnt with it.
-        prompt: how the text begins; nothing: at the beginning of a line.
+        prompt: how the text begins, at the beginning of a line.
         length: tokens to write.
         count: how many texts.
         temperature: below 1 the likely becomes likelier; 0 always takes the likeliest.
@@ -201,10 +204,11 @@ def generate(
         if not fits:
             raise InputError(f"{name}: expected {expected}, got {value}")
     vocabulary = language.vocabulary
-    ids = vocabulary.encode(prompt) if prompt else vocabulary.encode("\n")
+    ids = vocabulary.encode(f"\n{prompt}")  # in training, too, a line's end comes before
     device = next(network.parameters()).device
     prompt_BU = torch.from_numpy(ids.astype(np.int64)).expand(count, -1).to(device)
-    generator = torch.Generator().manual_seed(seed)
+    if not temperature:  # the likeliest alone is left to be drawn
+        temperature, top_k = 1.0, 1
     with torch.inference_mode():
         drawn = sample(
             network,
@@ -215,10 +219,17 @@ def generate(
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
-            generator=generator,
-            never=(0, 1, 2),
+            generator=torch.Generator(device).manual_seed(seed),
+            never=(UNKNOWN, START, END),
         )
-    return [vocabulary.decode(np.array(found[0].tokens, np.int64)) for found in drawn]
+    return [_continuation(vocabulary, ids, found[0].tokens) for found in drawn]
+
+
+def _continuation(vocabulary: Vocabulary, prompt: np.ndarray, tokens: list[int]) -> str:
+    """Return the text of tokens as it goes on from a prompt: with the space between, if any."""
+    begun = vocabulary.decode(prompt)
+    whole = vocabulary.decode([*prompt.tolist(), *tokens])
+    return whole.removeprefix(begun) if whole.startswith(begun) else vocabulary.decode(tokens)
 
 
 def predict(
@@ -233,11 +244,11 @@ def evaluate(
     network: nn.Module, language: Language, name: str, table: Table, options: Any = None
 ) -> tuple[TextEvaluation, list[Finding]]:
     """Score a table's text, read from its beginning."""
-    tokens, lengths = language.stream(read_rows(table, language.column))
-    if len(tokens) < 2:
-        raise InputError(f"{table.name}: holds {len(tokens)} token; nothing can be foretold")
+    rows = read_rows(table, language.column)
+    stream = language.stream(rows, np.arange(len(rows)) + 1)
+    if len(stream.tokens) < 2:
+        held = count_of(len(stream.tokens), "token")
+        raise InputError(f"{table.name}: holds {held}; nothing can be foretold")
     evaluation = TextEvaluation()
-    evaluate_stream(
-        network, language, name, "table", tokens, lengths, {}, evaluation, first_row=1
-    )
+    evaluate_stream(network, language, name, "table", stream, {}, evaluation)
     return evaluation, []

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import io
-import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -194,8 +193,7 @@ def read_picture(source: Source, size: tuple[int, int], colors: int) -> np.ndarr
         BadCellError: it cannot be decoded, is cut off, or too large.
     """
     pillow = _pillow()
-    with source.open() as file, quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Pillow's about damage it can live with
+    with source.open() as file, quiet():
         try:
             with pillow.open(file) as picture:
                 width, height = picture.size

@@ -59,7 +59,9 @@ class Measured(Input):
             # Means and sums of squares of two sets joined (Chan, Golub & LeVeque 1979).
             more, own_C = len(values_TC), values_TC.mean(0)
             gap_C = own_C - mean_C
-            squares_C += ((values_TC - own_C) ** 2).sum(0) + gap_C**2 * count * more / (count + more)
+            squares_C += ((values_TC - own_C) ** 2).sum(0) + gap_C**2 * count * more / (
+                count + more
+            )
             mean_C += gap_C * more / (count + more)
             count += more
         if not count:

@@ -91,7 +91,7 @@ class ImageTarget(SequenceTarget):
         return "nats"
 
     def previous(self, truth_BU: Tensor) -> Tensor:
-        """Return the row above each, `(B, H, W)`, as intensities from 0 to 1; of the first, black."""
+        """Return the row above each, `(B, H, W)`, as intensities from 0 to 1; at first, black."""
         rows = truth_BU.to(torch.get_default_dtype()) / 255
         return torch.cat([torch.zeros_like(rows[:, :1]), rows[:, :-1]], dim=1)
 

@@ -79,12 +79,12 @@ class TextTarget(SequenceTarget):
                 f"--target text:{','.join(columns)}: text answers one column, got {len(columns)}; "
                 "name one of them"
             )
-        vocabulary = vocabulary or learn_vocabulary(_all_texts(rows), options)
+        vocabulary = vocabulary or learn_vocabulary(all_texts(rows), options)
         longest = options.longest
         if longest is None:
-            steps = max((len(vocabulary.encode(text)) for text in _all_texts(rows)), default=0)
+            steps = max((len(vocabulary.encode(text)) for text in all_texts(rows)), default=0)
             longest = int(1.5 * steps) + 5
-        counts = Counter(_all_texts(rows))
+        counts = Counter(all_texts(rows))
         closed = len(counts) * _CLOSED <= counts.total()
         return cls(columns, vocabulary, longest, options.label_smoothing, closed)
 
@@ -282,7 +282,7 @@ def _texts(cell: Any) -> list[Any]:
     return list(cell) if isinstance(cell, list | tuple | np.ndarray) else [cell]
 
 
-def _all_texts(rows: Iterable[Cells]) -> Iterator[str]:
+def all_texts(rows: Iterable[Cells]) -> Iterator[str]:
     """Return every right text of rows, but for those that cannot be used: `encode` tells them."""
     for cells in rows:
         yield from readable(_texts(cells[0]), plain_text)

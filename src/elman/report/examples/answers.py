@@ -23,7 +23,7 @@ from elman.report.examples.samples import ClassScore, Details
 from elman.report.figures import answers as drawn
 from elman.report.figures import residuals
 from elman.report.formats import percent
-from elman.report.run_data import SPLIT_NAMES, RunData
+from elman.report.run_data import RunData, of_split, shown_split
 
 _MOST_CLASSES = 20  # of a confusion matrix that can be read
 _MOST_IN_TABLE = 40
@@ -41,16 +41,15 @@ class _Confusion:
 
 def details(run: RunData) -> Section | None:
     """What stands behind the scores of the test split (else of the last there is)."""
-    there = run.samples.details
-    split = next((name for name in ("test", "valid") if name in there), next(iter(there), None))
+    split = shown_split(run.samples.details)
     if split is None:
         return None
-    known = there[split]
+    known = run.samples.details[split]
     blocks = [block for build in _BUILDERS for block in build(run, known)]
     if not blocks:
         return None
     heading = "Answers by class" if known.classes else "Answers in detail"
-    return Section(heading, [f"Of the {SPLIT_NAMES.get(split, split)} part.", *blocks])
+    return Section(heading, [f"{of_split(split)}.", *blocks])
 
 
 def _confusion(_run: RunData, known: Details) -> list[Block]:

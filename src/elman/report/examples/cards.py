@@ -25,10 +25,11 @@ from elman.report.examples.inputs import Scale, dna_letters, shaded_text, shown
 from elman.report.examples.samples import Alignment, DnaInput, Sample, TagRow, TextInput
 from elman.report.figures.answers import running_picture, saliency_picture
 from elman.report.formats import count, label, number, percent
-from elman.report.run_data import RunData
+from elman.report.run_data import RunData, as_count
 
 _MOST_ALIGNED = 60
 _MOST_ANSWERS = 10
+SURPRISE = "how much it surprised the network, in nats"
 
 
 def card(run: RunData, sample: Sample) -> Card:
@@ -123,10 +124,11 @@ def _inputs(run: RunData, sample: Sample) -> list[Block]:
             blocks.append(shaded_text(text, shades, [number(v) for v in running.values]))
         elif saliency and text:
             top = max((abs(v) for v in saliency.values if math.isfinite(v)), default=0.0) or 1.0
-            shades = [abs(v) / top if math.isfinite(v) else None for v in saliency.values]
+            shades = [v / top if math.isfinite(v) else None for v in saliency.values]
             blocks.append(shaded_text(text, shades, [number(v) for v in saliency.values]))
         elif saliency and isinstance(payload, DnaInput):
-            blocks.extend(dna_letters(payload, saliency.values))
+            every = as_count(run.config.get("kmer_step")) or 1
+            blocks.extend(dna_letters(payload, saliency.values, every))
         elif sample.tags is None or not text:  # tagged words stand with their tags
             blocks.extend(shown(payload))
         if running:
@@ -149,7 +151,10 @@ def unit_of(run: RunData, sample: Sample, place: int) -> str:
 def scale_of(run: RunData, sample: Sample) -> Scale:
     """Return from where to where a running answer can go."""
     assert sample.running is not None
-    known = run.samples.details.get(sample.split)
+    # Of a cross-validation, the details are those of one fold.
+    known = run.samples.details.get(sample.split) or next(iter(run.samples.details.values()), None)
+    if run.job == "generation":
+        return Scale(0.0, max((v for v in sample.running.values if math.isfinite(v)), default=1.0))
     if run.target_kind == "category" or sample.probabilities:
         classes = len(known.classes) if known else len(sample.probabilities or ())
         return Scale(0.0, 1.0, 0.5 if classes == 2 else None)
@@ -163,10 +168,9 @@ def scale_of(run: RunData, sample: Sample) -> Scale:
 def running_name_of(run: RunData, sample: Sample) -> str:
     """Return what a running answer is called."""
     assert sample.running is not None
-    name = label(sample.running.label, 40)
-    if run.target_kind == "category" and name:
-        return f"probability of {name}"
-    return name or "answer"
+    if run.job == "generation":
+        return "surprise, in nats"
+    return label(sample.running.label, 40) or "answer"
 
 
 def _tags(row: TagRow) -> Tokens:
@@ -180,9 +184,11 @@ def _tags(row: TagRow) -> Tokens:
 
 
 def _alignment(found: Alignment) -> Matrix:
-    answer, read = found.answer[:_MOST_ALIGNED], found.read[:_MOST_ALIGNED]
-    cells = []
-    said = []
+    # Of a long text fewer words are kept than were read, or the other way round.
+    wide = min(len(found.read), *(len(row) for row in found.weights))
+    high = min(len(found.answer), len(found.weights))
+    answer, read = found.answer[: min(high, _MOST_ALIGNED)], found.read[: min(wide, _MOST_ALIGNED)]
+    cells, said = [], []
     for word, weights in zip(answer, found.weights, strict=False):
         kept = [value if math.isfinite(value) else 0.0 for value in weights[: len(read)]]
         cells.append([Shade("", min(max(value, 0.0), 1.0), hint=f"{value:.2f}") for value in kept])
@@ -191,7 +197,7 @@ def _alignment(found: Alignment) -> Matrix:
         "A row shows where the decoder looked while it wrote that word: the stronger the colour,"
         " the more."
     )
-    if len(answer) < len(found.answer) or len(read) < len(found.read):
-        words += f" The first {_MOST_ALIGNED} words of each are shown."
+    if (len(answer), len(read)) != (len(found.answer), len(found.read)):
+        words += f" The first {len(answer)} words answered and {len(read)} read are shown."
     alt = f"Most attended: {', '.join(said)}"
     return Matrix(answer, read, cells, "answer", "read", "Attention", words, alt)

@@ -10,11 +10,12 @@ import numpy as np
 
 from elman.kinds.targets.metrics import METRICS
 from elman.report.formats import MINUS, MISSING, aligned
-from elman.report.run_data import RunData, as_float
+from elman.report.run_data import RunData, as_float, part
 
 Row = dict[str, Any]
 
-# The scores that are told first, by the kind of target; of another kind, the first of the table.
+# The scores that are told first after the verdict's own, by the kind of target; of another kind
+# the first of the table.
 _FIRST = {
     "category": ("accuracy", "macro_f1"),
     "tags": ("accuracy", "sentence_accuracy"),
@@ -59,7 +60,8 @@ def metrics_of(rows: Sequence[Row]) -> list[str]:
 def first_metrics(run: RunData, rows: Sequence[Row]) -> list[str]:
     """Return the one or two metrics to tell first."""
     there = metrics_of([row for row in rows if row.get("kind") == "model"])
-    first = [key for key in _FIRST.get(run.target_kind, ()) if key in there]
+    asked = (part(run.model, "target").get("headline"), *_FIRST.get(run.target_kind, ()))
+    first = [key for key in dict.fromkeys(asked) if key in there]
     return (first or there)[:_MOST_FIRST]
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import polars as pl
 
 from elman.report.blocks import Block, Heading, Paragraph, Section, Table
-from elman.report.examples.cards import card, running_name_of, scale_of, unit_of
+from elman.report.examples.cards import SURPRISE, card, running_name_of, scale_of, unit_of
 from elman.report.examples.samples import Sample, TextInput
 from elman.report.formats import label, number
-from elman.report.run_data import SPLIT_NAMES, RunData
+from elman.report.run_data import SPLIT_NAMES, RunData, of_split, shown_split
 
 # Why an example is shown -> its heading, and how many of them at most.
 _GROUPS = {
@@ -27,15 +27,14 @@ def examples(run: RunData) -> Section | None:
 
     None for a generator without any: what it writes has a section of its own.
     """
-    there = {sample.split for sample in run.samples.examples}
-    split = next((name for name in ("test", "valid") if name in there), next(iter(there), None))
+    split = shown_split(sample.split for sample in run.samples.examples)
     if split is None and run.job == "generation":
         return None
     if split is None:
         return Section("Examples", _from_answers(run))
     every = [sample for sample in run.samples.examples if sample.split == split]
     picked = _pick(every)
-    words = f"Of the {SPLIT_NAMES.get(split, split)} part."
+    words = f"{of_split(split)}."
     left_out = len(every) - sum(len(samples) for samples in picked.values())
     if left_out:
         words += f" {left_out} more are in samples.json."
@@ -92,16 +91,19 @@ def _reading(run: RunData, picked: dict[str, list[Sample]]) -> str:
         first, names = running[0], {running_name_of(run, sample) for sample in running}
         scale, unit = scale_of(run, first), unit_of(run, first, first.running.input)  # type: ignore[union-attr]
         name = names.pop() if len(names) == 1 else "probability of the class answered"
+        what = f"the answer as it would be if the text ended there ({name})"
         words.append(
-            f"Each {unit} is coloured by the answer as it would be if the text ended there"
-            f" ({name}): the stronger the blue, the nearer to {number(scale.high)}"
+            f"Each {unit} is coloured by {SURPRISE if run.job == 'generation' else what}:"
+            f" the stronger the blue, the nearer to {number(scale.high)}"
             + ("." if scale.middle is None else f"; orange, to {number(scale.low)}.")
         )
-    for sample in every:
-        if sample.saliency:
-            unit = unit_of(run, sample, sample.saliency.input)
-            words.append(f"Bars and colours show how much each {unit} weighs in the answer.")
-            break
+    weighed = [sample for sample in every if sample.saliency]
+    if weighed:
+        unit = unit_of(run, weighed[0], weighed[0].saliency.input)  # type: ignore[union-attr]
+        words.append(f"Bars and colours show how much each {unit} weighs in the answer")
+        values = [value for sample in weighed for value in sample.saliency.values]  # type: ignore[union-attr]
+        against = any(value < 0 for value in values)
+        words[-1] += ": blue speaks for it, orange against it." if against else "."
     if any(sample.tags for sample in every):
         words.append(
             "Below each word is the tag answered; a wrong one is marked ✗, with the truth."

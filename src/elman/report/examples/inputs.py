@@ -49,7 +49,7 @@ class Scale:
 
     low: float
     high: float
-    middle: float | None
+    middle: float | None = None
 
     def shade(self, value: float) -> float | None:
         """Return a value as a shade: -1 to 1 around a middle, else 0 to 1."""
@@ -127,11 +127,12 @@ _SHOWN: dict[type, Any] = {
 
 def shaded_text(payload: TextInput, shades: Sequence[float | None], hints: Sequence[str]) -> Tokens:
     """Return a text with its tokens shaded; a long one without its middle."""
-    number_of = min(len(payload.tokens), len(shades))
-    tokens = [
-        Token(_visible(payload.tokens[n]), shades[n], hint=hints[n]) for n in range(number_of)
-    ]
-    if (left_out := number_of - _MOST_TOKENS) > 0:
+    known = min(len(payload.tokens), len(shades))
+    tokens = [Token(_visible(payload.tokens[n]), shades[n], hint=hints[n]) for n in range(known)]
+    tokens += [Token(_visible(token)) for token in payload.tokens[known:]]
+    if payload.text.endswith("…"):
+        tokens.append(Token(" …"))
+    if (left_out := len(tokens) - _MOST_TOKENS) > 0:
         half = _MOST_TOKENS // 2
         tokens = [*tokens[:half], Token(f"… {left_out:,} left out …"), *tokens[-half:]]
     return Tokens(tokens, payload.column or "text", _between(payload.tokens))
@@ -147,23 +148,22 @@ def _visible(token: str) -> str:
     return token.replace(_SUBWORD, " ")
 
 
-def dna_letters(payload: DnaInput, values: Sequence[float] | None) -> list[Block]:
+def dna_letters(payload: DnaInput, values: Sequence[float] | None, every: int = 1) -> list[Block]:
     """Return letters in groups of ten, with bars where it is known how much they weigh.
 
-    Of a long sequence only the stretch around the heaviest letter is shown (the first, without
-    weights), and a paragraph says so.
+    `values` are of steps, of which one begins `every` so many letters: a letter takes the value of
+    the last step that began. Of a long sequence only the stretch around the heaviest letter is
+    shown (the first, without weights), and a paragraph says so.
     """
     letters, total = payload.letters, len(payload.letters)
     shades: list[float | None] = [None] * total
     if values is not None and total:
-        # A step may be several letters: each takes the value of the step that it is in.
-        steps = np.abs(np.nan_to_num(np.asarray(values, dtype=float)))
-        places = np.arange(total) * len(steps) // total
-        heights = steps[places] / (steps.max() or 1.0)
-        shades = [float(height) for height in heights]
+        steps = np.nan_to_num(np.asarray(values, dtype=float), posinf=0.0, neginf=0.0)
+        weights = steps[np.minimum(np.arange(total) // every, len(steps) - 1)]
+        shades = (weights / (np.abs(weights).max() or 1.0)).tolist()
     start = 0
     if total > _MOST_LETTERS:
-        top = int(np.argmax([shade or 0.0 for shade in shades]))
+        top = int(np.argmax([abs(shade or 0.0) for shade in shades]))
         start = min(max(top - _MOST_LETTERS // 2, 0), total - _MOST_LETTERS) // _GROUP * _GROUP
     stop = min(start + _MOST_LETTERS, total)
     groups = [

@@ -138,13 +138,7 @@ class Alignment(Record):
     input: NonNegativeInt = 0
     answer: list[str] = Field(min_length=1)
     read: list[str] = Field(min_length=1)
-    weights: list[list[Number]]
-
-    @model_validator(mode="after")
-    def _fits(self) -> Alignment:
-        if [len(row) for row in self.weights] != [len(self.read)] * len(self.answer):
-            raise ValueError("weights: expected a row a word of the answer, a column a word read")
-        return self
+    weights: list[Annotated[list[Number], Field(min_length=1)]] = Field(min_length=1)
 
 
 class TagRow(Record):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from elman.kinds.targets.metrics import METRICS
-from elman.report.blocks import Block, Cell, Paragraph, Section, Table, Tile
+from elman.report.blocks import Block, Cell, Paragraph, Section, Table
 from elman.report.examples import contest
-from elman.report.formats import count
-from elman.report.run_data import SPLIT_NAMES, RunData, as_float
+from elman.report.formats import MISSING, count
+from elman.report.run_data import SPLIT_NAMES, RunData, as_float, listed
 
 _MOST_FOLDS = 50
 
@@ -94,42 +94,23 @@ def folds(run: RunData) -> Section | None:
     return Section("Folds", blocks)
 
 
-def fold_tiles(run: RunData) -> list[Tile]:
-    """Return the first score over the folds, if the run is a cross-validation."""
-    by_name = _folds(run)
-    if not by_name:
-        return []
-    own = next(iter(by_name.values()))
-    tiles = []
-    for key in contest.first_metrics(run, [{"kind": "model"} | row for row in own])[:1]:
-        mean, spread = _spread(key, own).split(" ± ")
-        title = f"{METRICS[key].label}, mean of {count(len(own), 'fold')}"
-        others = {
-            name: float(np.nanmean([as_float(row.get(key)) for row in rows]))
-            for name, rows in list(by_name.items())[1:]
-        }
-        note = f"± {spread} (standard deviation)"
-        place = contest.best_place(key, list(others.values())) if others else None
-        if place is not None:
-            name = list(others)[place]
-            note += f"; best baseline: {name}, {contest.written(key, [others[name]])[0]}"
-        tiles.append(Tile(title, mean, note))
-    return tiles
-
-
 def _folds(run: RunData) -> dict[str, list[dict[str, Any]]]:
     """Return the folds' scores by forecaster, the model first."""
-    raw = run.model.get("folds")
     found: dict[str, list[dict[str, Any]]] = {}
-    rows = [row for row in raw if isinstance(row, dict)] if isinstance(raw, list) else []
+    rows = [row for row in listed(run.model, "folds") if isinstance(row, dict)]
     for row in sorted(rows, key=lambda row: row.get("kind", "model") != "model"):
         found.setdefault(str(row.get("forecaster") or run.name), []).append(row)
     return found
 
 
 def _spread(key: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Return mean, weighted by the folds' rows, and standard deviation."""
     values = np.array([as_float(row.get(key)) for row in rows])
-    values = values[np.isfinite(values)]
-    mean = float(values.mean()) if len(values) else float("nan")
+    known = np.isfinite(values)
+    if not known.any():
+        return MISSING
+    weights = np.array([as_float(row.get("n"), 1.0) for row in rows])[known]
+    values = values[known]
+    mean = float(np.average(values, weights=weights)) if weights.sum() > 0 else float(values.mean())
     spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
     return " ± ".join(contest.written(key, [mean, spread], digits=2))

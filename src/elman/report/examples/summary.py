@@ -1,12 +1,13 @@
 """The sections that open the page: headline, and what the data is with what was left out of it.
 
-Of `data` in model.json they read, beside what forecasts have too (name, rows, findings, ...),
-`parts`: by split `{"rows": n, "tokens": n, "classes": {name: n}, "lengths": {column: [shortest,
-median, longest]}}`, of which any may be absent.
+Of `data` in model.json they read, beside what forecasts have too (name, rows, findings, ...), and
+as far as it is there: `parts` and `tokens` (a count by part), `classes` (counts of each, by part),
+`lengths` (by column `{"shortest", "median", "longest"}`) and `skipped`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from elman.kinds.targets.metrics import METRICS
 from elman.report.about import facts_of, findings, network_words, verdict_tone, whole
 from elman.report.blocks import Block, Facts, Paragraph, Section, Table, Tile, Tiles, Tone, Verdict
 from elman.report.examples import contest
-from elman.report.examples.scoring import fold_tiles
+from elman.report.examples.samples import Skipped, lenient
 from elman.report.formats import MISSING, count, number, percent
 from elman.report.run_data import SPLIT_NAMES, RunData, as_count, as_float, listed, part
 
@@ -32,7 +33,7 @@ def headline(run: RunData) -> Section:
         blocks.append(Verdict("This run has no verdict; its scores are below.", "warning"))
     else:
         blocks.append(Verdict("This run has no verdict: it holds no scores.", "warning"))
-    if tiles := _tiles(run) + fold_tiles(run):
+    if tiles := _tiles(run):
         blocks.append(Tiles(tiles))
     blocks.append(_what(run))
     blocks.extend(Paragraph(str(note), "note") for note in listed(run.model, "notes"))
@@ -48,6 +49,10 @@ def _what(run: RunData) -> str:
         if run.job == "generation"
         else f"Answers {target} from {given}."
     )
+    read = [str(each) for each in listed(part(run.model, "data"), "inputs")]
+    words += f" Read: {'; '.join(read)}." if read else ""
+    answered = part(run.model, "target").get("summary")
+    words += f" Answered: {answered}." if answered else ""
     return f"{words} {network_words(run)}".strip()
 
 
@@ -61,6 +66,7 @@ def _tiles(run: RunData) -> list[Tile]:
             continue
         for key in contest.first_metrics(run, rows):
             value, other = as_float(own.get(key)), contest.best_baseline(rows, key)
+            spread = as_float(own.get(f"{key}_sd"))
             note, tone = "no baseline", ""
             if other is not None:
                 best = as_float(other.get(key))
@@ -72,6 +78,9 @@ def _tiles(run: RunData) -> list[Tile]:
                 note += f"; {contest.gap(key, value, best)}" if value != best else "; equal"
             title = f"{METRICS[key].label}, {SPLIT_NAMES.get(split, split)}"
             title = f"{target}: {title}" if several and target else title
+            if math.isfinite(spread):
+                known = contest.written(key, [value, spread], digits=2)
+                note = f"± {known[1]} between folds; {note}"
             tiles.append(Tile(title, contest.written(key, [value])[0], note, tone))
     return tiles
 
@@ -84,54 +93,45 @@ def data(run: RunData) -> Section:
         blocks.append(Facts(facts))
     else:
         blocks.append(Paragraph("model.json does not describe the data.", "warning"))
-    parts = _parts(run, record)
-    if parts:
-        blocks.append(_part_table(parts))
-    if classes := _class_table(parts):
-        blocks.append(classes)
-    if lengths := _length_table(parts):
-        blocks.append(lengths)
+    for table in (_part_table(run, record), _class_table(run, record), _length_table(record)):
+        if table:
+            blocks.append(table)
     if record:
         blocks.extend(findings(record))
-    blocks.extend(_skipped(run))
+    blocks.extend(_skipped(run, record))
     return Section("The data", blocks)
 
 
-def _parts(run: RunData, record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what is known of each part, its rows at least; from the answers if nowhere else."""
-    if raw := part(record, "parts"):
-        return {
-            str(name): each if isinstance(each, dict) else {"rows": each}
-            for name, each in raw.items()
-        }
-    if run.answers is None:
-        return {}
-    counts = run.answers.group_by("split", maintain_order=True).len()
-    return {str(split): {"rows": rows} for split, rows in counts.iter_rows() if split}
-
-
-def _part_table(parts: Mapping[str, Mapping[str, Any]]) -> Table:
-    total = sum(as_count(each.get("rows")) for each in parts.values())
-    tokens = any("tokens" in each for each in parts.values())
-    rows = [
+def _part_table(run: RunData, record: Mapping[str, Any]) -> Table | None:
+    parts: Mapping[str, Any] = part(record, "parts")
+    if not parts and run.answers is not None:
+        counts = run.answers.drop_nulls("split").group_by("split", maintain_order=True).len()
+        parts = {str(split): rows for split, rows in counts.iter_rows()}
+    if not parts:
+        return None
+    total, tokens = sum(as_count(rows) for rows in parts.values()), part(record, "tokens")
+    body = [
         [
             SPLIT_NAMES.get(name, name),
-            whole(each.get("rows")) or MISSING,
-            percent(as_count(each.get("rows")) / total) if total else MISSING,
-            *([whole(each.get("tokens")) or MISSING] if tokens else ()),
+            whole(rows) or MISSING,
+            percent(as_count(rows) / total) if total else MISSING,
+            *([whole(tokens.get(name)) or MISSING] if tokens else ()),
         ]
-        for name, each in parts.items()
+        for name, rows in parts.items()
     ]
-    heads = ("Part", "Rows", "Share", *(["Tokens"] if tokens else ()))
-    return Table(heads, rows, "Parts", "lrrr")
+    return Table(("Part", "Rows", "Share", "Tokens")[: 3 + bool(tokens)], body, "Parts", "lrrr")
 
 
-def _class_table(parts: Mapping[str, Mapping[str, Any]]) -> Table | None:
+def _class_table(run: RunData, record: Mapping[str, Any]) -> Table | None:
+    """Count each class in each part; of old runs, in those that were scored."""
     counts = {
-        name: {str(label): as_count(n) for label, n in each["classes"].items()}
-        for name, each in parts.items()
-        if isinstance(each.get("classes"), dict)
+        name: {str(label): as_count(n) for label, n in each.items()}
+        for name, each in part(record, "classes").items()
+        if isinstance(each, dict)
     }
+    for name, known in run.samples.details.items():
+        if known.per_class:
+            counts.setdefault(name, {each.name: each.n for each in known.per_class})
     totals: dict[str, int] = {}
     for each in counts.values():
         for label, n in each.items():
@@ -145,8 +145,9 @@ def _class_table(parts: Mapping[str, Mapping[str, Any]]) -> Table | None:
         name = f"{len(rest):,} further classes"
         rows.append([name, *(_share(each, rest) for each in counts.values())])
     title = f"Classes: {len(ranked):,}, the most frequent first"
-    heads = (SPLIT_NAMES.get(name, name).capitalize() for name in counts)
-    return Table(("Class", *heads), rows, title, "l" + "r" * len(counts))
+    names = (SPLIT_NAMES.get(name, name) for name in counts)
+    heads = ("Class", *(f"{name[:1].upper()}{name[1:]}" for name in names))
+    return Table(heads, rows, title, "l" + "r" * len(counts))
 
 
 def _share(counts: Mapping[str, int], labels: Sequence[str]) -> str:
@@ -154,24 +155,24 @@ def _share(counts: Mapping[str, int], labels: Sequence[str]) -> str:
     return f"{n:,} ({percent(n / total)})" if total else f"{n:,}"
 
 
-def _length_table(parts: Mapping[str, Mapping[str, Any]]) -> Table | None:
-    rows = []
-    for name, each in parts.items():
-        for column, values in part(each, "lengths").items():
-            if isinstance(values, list) and len(values) == 3:
-                shown = [number(as_float(value)) for value in values]
-                rows.append((str(column), SPLIT_NAMES.get(name, name), *shown))
-    if not rows:
-        return None
-    rows.sort(key=lambda row: row[0])
-    return Table(
-        ("Column", "Part", "Shortest", "Median", "Longest"), rows, "Lengths, in steps", "llrrr"
-    )
+def _length_table(record: Mapping[str, Any]) -> Table | None:
+    names = ("shortest", "median", "longest")
+    rows = [
+        [column, *(number(as_float(each.get(name))) for name in names)]
+        for column, each in part(record, "lengths").items()
+        if isinstance(each, dict)
+    ]
+    heads = ("Column", *(name.capitalize() for name in names))
+    return Table(heads, rows, "Lengths of the inputs, in steps", "lrrr") if rows else None
 
 
-def _skipped(run: RunData) -> list[Block | str]:
+def _skipped(run: RunData, record: Mapping[str, Any]) -> list[Block | str]:
     """Say what was left out of the table, with reasons and counts, also that nothing was."""
-    skipped = run.samples.skipped
+    lost: list[str] = []
+    known = [lenient(Skipped, each, "skipped", lost) for each in listed(record, "skipped")]
+    skipped = run.samples.skipped or [each for each in known if each]
+    if lost and not skipped:
+        return [Paragraph("What was skipped cannot be read from model.json.", "warning")]
     if not skipped:
         return ["No row was skipped."] if run.model else []
     total = sum(len(each.rows) for each in skipped)

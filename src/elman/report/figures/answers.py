@@ -131,7 +131,7 @@ def running_picture(
 
     known = y[np.isfinite(y)]
     reach = f", from {number(float(known[0]))} to {number(float(known[-1]))}" if len(known) else ""
-    words = f"{name[:1].upper()}{name[1:]} after each {unit}{reach}."
+    words = f"{name[:1].upper()}{name[1:]} at each {unit}{reach}."
     change = np.abs(np.diff(y))
     if np.isfinite(change).any() and np.nanmax(change) > 0:
         place = int(np.nanargmax(change)) + 1
