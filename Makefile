@@ -8,7 +8,7 @@ INSTALL := $(PIP) --no-build-isolation --config-settings=build-dir=build/{wheel_
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
 BENCHMARKS := startup step_overhead resume engines ragged steps ridership threads accelerate
 
-.PHONY: help demo test check sanitize bench recipes clean
+.PHONY: help demo test check sanitize bench recipes recipes-smoke clean
 
 help:
 	@echo "make demo      train on share prices and show it, in under a minute"
@@ -16,7 +16,8 @@ help:
 	@echo "make check     format, lint, types, import order, the documentation's examples"
 	@echo "make sanitize  the native engine's tests under sanitizers: memory, then threads"
 	@echo "make bench     the measurements behind the numbers in the documentation"
-	@echo "make recipes   the published results, again (long; goes on where it stopped)"
+	@echo "make recipes   the published results, again (hours; goes on where it stopped)"
+	@echo "make recipes-smoke  each recipe on a small slice of its data, in a minute or two"
 
 demo: $(VENV)/installed
 	$(BIN)/elman demo
@@ -40,6 +41,9 @@ bench: $(VENV)/installed-bench
 
 recipes: $(VENV)/installed-test
 	$(BIN)/python recipes/run.py
+
+recipes-smoke: $(VENV)/installed-test
+	$(BIN)/python recipes/run.py --smoke
 
 clean:
 	rm -rf $(VENV) build runs

@@ -11,7 +11,7 @@ import pytest
 import elman
 
 NAMES = {
-    "Model", "load",
+    "Model", "load", "cross_validate",
     "RNN", "GRU", "LSTM", "Recurrent", "accelerate", "engine",
     "Cell", "RNNCell", "GRUCell", "LSTMCell",
     "ElmanError", "InputError", "DivergenceError",
@@ -28,9 +28,9 @@ def test_exactly_these_names_are_public() -> None:
 
 
 def test_they_are_what_they_say() -> None:
-    from elman import cells, engines, errors, layers, model
+    from elman import cells, cross_validation, engines, errors, layers, model
 
-    for module in (cells, engines, errors, layers, model):
+    for module in (cells, cross_validation, engines, errors, layers, model):
         for name in NAMES & set(vars(module)):
             assert getattr(elman, name) is getattr(module, name)
     assert elman.load == model.Model.load

@@ -58,6 +58,17 @@ def small() -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def reading():
+    """The same options with another input: given once more, `--input` would be a second one."""
+
+    def reading(options: list[str], declared: str) -> list[str]:
+        place = options.index("--input")
+        return [*options[:place], "--input", declared, *options[place + 2 :]]
+
+    return reading
+
+
+@pytest.fixture(scope="session")
 def start():
     """Start a command in a process of its own."""
 

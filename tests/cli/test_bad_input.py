@@ -133,11 +133,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_fit_refuses(elman, trained, small, tmp_path, case):
+def test_fit_refuses(elman, trained, small, reading, tmp_path, case):
     spoil, extra, expected = REFUSED[case]
     table = tmp_path / "weekly.csv"
     table.write_bytes(spoil((trained / "weekly.csv").read_text()))
-    outcome = elman("fit", table, *small, *extra.split(), "--out", tmp_path / "run")
+    options = [*small, *extra.split()]
+    if extra.startswith("--input "):
+        options = reading(small, extra.removeprefix("--input "))
+    outcome = elman("fit", table, *options, "--out", tmp_path / "run")
     assert outcome.status == 2
     for words in expected:
         assert words in outcome.line
@@ -378,7 +381,7 @@ def test_a_document_made_to_fit_still_betrays_weights_that_do_not(elman, trained
     from elman import run_folder
 
     document = json.loads((own_run / "model.json").read_text())
-    document["network"]["input_size"] += 1
+    document["learnt"]["inputs"]["calendar"] = ["weekday"]  # seven features more
     document["sha256"] = run_folder._digest(document)
     (own_run / "model.json").write_text(json.dumps(document))
     outcome = elman("evaluate", own_run, trained / "weekly.csv")

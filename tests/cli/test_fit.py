@@ -120,7 +120,10 @@ class TestTheRunFolder:
         arrays = load_file(trained / "run/model.safetensors")
         assert about["network"]["parameters"] == sum(array.size for array in arrays.values())
         assert about["network"]["topology"] == "seq-to-seq"
-        assert about["target"] == {"columns": ["rides"], "horizon": 2, "quantiles": []}
+        assert about["target"] == {
+            "kind": "forecast", "columns": ["rides"], "horizon": 2, "quantiles": [],
+            "headline": "mae",
+        }  # fmt: skip
         assert about["weights_sha256"] == hashlib.sha256(weights(trained / "run")).hexdigest()
         assert about["verdict"].startswith("On the validation span gru's MAE of ")
 

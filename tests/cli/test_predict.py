@@ -79,7 +79,7 @@ def test_agrees_with_the_equations_on_the_last_window(elman, trained, with_futur
 def test_writes_to_a_file_that_is_not_there_yet(elman, trained, with_future, tmp_path):
     out = tmp_path / "forecasts.csv"
     outcome = elman("predict", trained / "run", with_future, "--out", out)
-    assert outcome.out == f"forecasts: {out}\n"
+    assert outcome.out == f"answers: {out}\n"
     assert out.read_text() == elman("predict", trained / "run", with_future).out
     refused = elman("predict", trained / "run", with_future, "--out", out)
     assert refused.status == 2

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from elman.errors import InputError
-from elman.kinds import INPUTS, TARGETS, TOPOLOGIES, Declaration, declare, topology_of
-from elman.kinds.jobs import job_of
-from elman.networks import NETWORKS
+from elman.kinds import (
+    INPUTS,
+    TARGETS,
+    TOPOLOGIES,
+    Declaration,
+    declare,
+    input_class,
+    target_class,
+    topology_of,
+)
+from elman.kinds.jobs import job_name, job_of
+from elman.networks.options import NetworkOptions
 
 
 def test_declarations() -> None:
@@ -83,4 +94,8 @@ def test_every_kind_has_a_topology_and_every_target_a_job() -> None:
     for kind, (asked, _) in TARGETS.items():
         assert any((shape, asked) in TOPOLOGIES for shape in shapes)
         assert hasattr(job_of(kind), "prepare")
-    assert {name for names in TOPOLOGIES.values() for name in names} <= set(NETWORKS)
+        if job_name(kind) == "examples":
+            assert target_class(kind).kind == kind
+    assert {input_class(kind).kind for kind in INPUTS} == set(INPUTS)
+    known = get_args(NetworkOptions.model_fields["topology"].annotation)
+    assert {name for names in TOPOLOGIES.values() for name in names} == set(known) - {"auto"}

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
@@ -64,7 +64,7 @@ class Workers:
     ) -> None:
         self.close()
 
-    def map(self, rows: Iterable[Any]) -> Iterator[Any]:
+    def map(self, rows: Iterable[Any]) -> Generator[Any]:
         """Return, in order, what the function answered of each row, or the exception it raised.
 
         A row at which its process died is a `CrashedError`; others of its request are done again.

@@ -102,9 +102,7 @@ class Trainer:
     def resume(self) -> None:
         """Go back to the last checkpoint, if there is one."""
         if self.folder and (path := self.folder / checkpoint.FILE_NAME).exists():
-            self.progress, groups = checkpoint.load(
-                path, self.network, self.optimizer, self.data
-            )
+            self.progress, groups = checkpoint.load(path, self.network, self.optimizer, self.data)
             self.best = groups["best"]
             if self.average is not None:
                 self.average.weights = [

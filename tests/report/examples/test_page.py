@@ -123,7 +123,7 @@ def test_summary_stands_beside_the_best_baseline_in_the_metrics_direction(pages)
     text = section(pages["score"], "Summary")
     # The lower MAE is the better one; correlation of the constant baseline is not defined.
     assert "between folds; best baseline: bag of words, ridge, 0.310; 26% lower" in text
-    assert "best baseline: bag of words, ridge, 0.721; 0.100 higher" in text
+    assert "best baseline: bag of words, ridge, 0.722; 0.100 higher" in text
     assert text.count('<div class="tile good">') == 2
     text = section(pages["tags"], "Summary")
     assert '<p class="verdict bad">' in text
@@ -221,7 +221,7 @@ def test_confusion_by_class_and_calibration(pages):
 def test_numbers_are_drawn_against_the_truth(pages, folders):
     text = section(pages["score"], "Answers in detail")
     points = np.array(
-        json.loads((folders["score"] / "samples.json").read_text())["details"]["test"]["scatter"]
+        json.loads((folders["score"] / "samples.json").read_text())["details"]["fold 1"]["scatter"]
     )
     assert f"Correlation {np.corrcoef(points.T)[0, 1]:.3f}" in text
     assert "Truth against prediction" in text

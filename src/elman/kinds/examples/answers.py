@@ -71,8 +71,10 @@ def answer(
                     for place, part in zip(at.tolist(), parts, strict=True):
                         outputs[place] = part[0] if target.shape == "vector" else part
             if target.shape == "sequence" and write:
-                decoder, state = network.body.decoder, network.begin(batch)
-                found = learnt.sequence_target.write(decoder, state, options, n_best)
+                body: Any = network.body
+                found = learnt.sequence_target.write(
+                    body.decoder, network.begin(batch), options, n_best
+                )
                 for place, one in zip(at.tolist(), found, strict=True):
                     texts[place] = one
     told = {"losses": losses, "counts": counts} if known else {}

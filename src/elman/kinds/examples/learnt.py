@@ -147,7 +147,7 @@ def _encoder_decoder(
 ) -> nn.Module:
     size = networks.decoder_width(options)
     encoders = [networks.Encoder(networks.recurrent_layer(options, each), size) for each in along]
-    embed = None
+    embed: Any = None
     if options.shared_vocabulary:
         kinds = [each.kind for each in learnt.inputs]
         embed = fronts[kinds.index("text")].embedding  # pyright: ignore[reportAttributeAccessIssue]

@@ -190,7 +190,7 @@ def encode_truths(learnt: Learnt, asked: Rows, bad: BadRows) -> np.ndarray | Rag
     target = learnt.target
     if target.shape != "vector":
         ragged, wrong = encode_rows(
-            target.encode, asked, asked.count, key=None if not target.media else _key(target)
+            target.encode, asked, asked.count, key=target.key() if target.media else None
         )
         for row, message in wrong:
             bad.add(row, target.columns, message)
@@ -206,10 +206,6 @@ def encode_truths(learnt: Learnt, asked: Rows, bad: BadRows) -> np.ndarray | Rag
     if known is None:
         raise InputError(f"{asked.place(0)}: no row has a target that can be used")
     return np.stack([np.zeros_like(known) if each is None else each for each in found])
-
-
-def _key(target: Target) -> str:
-    return repr(sorted(target.as_dict().items()))
 
 
 def _compare_steps(

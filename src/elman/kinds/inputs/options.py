@@ -91,13 +91,14 @@ class DnaOptions(Options):
 class PictureOptions(Options):
     """Images and video."""
 
-    picture_size: Annotated[
-        tuple[int, ...], BeforeValidator(_pair), AfterValidator(_sizes)
-    ] = option((64, 64), "Height and width that pictures and frames are resized to: 64, or 48x64.")
+    picture_size: Annotated[tuple[int, ...], BeforeValidator(_pair), AfterValidator(_sizes)] = (
+        option((64, 64), "Height and width that pictures and frames are resized to: 64, or 48x64.")
+    )
     color: Literal["rgb", "gray"] = option("rgb", "Channels of pictures and frames.")
     frames: int = option(16, "Frames read of a clip, evenly spaced.", ge=1, le=10_000)
     channels: int = option(
-        16, "Channels of the first convolution of a picture; each further one has twice as many.",
+        16, "Channels of the first convolution of a picture; each further one has twice as many, up to "
+        "16 times.",
         ge=1, le=1024,
     )  # fmt: skip
     picture_features: int = option(128, "Features of a picture or frame.", ge=1, le=65_536)

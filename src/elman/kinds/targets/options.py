@@ -48,9 +48,9 @@ class ExampleOptions(Options):
 class AnswerOptions(Options):
     """Answer."""
 
-    score_range: Annotated[
-        tuple[float, ...], BeforeValidator(_numbers), AfterValidator(_range)
-    ] = option((), "Lowest and highest score, such as -1,1; if not given, those of training.")
+    score_range: Annotated[tuple[float, ...], BeforeValidator(_numbers), AfterValidator(_range)] = (
+        option((), "Lowest and highest score, such as -1,1; if not given, those of training.")
+    )
     class_weights: Literal["none", "balanced"] = option(
         "none", "balanced: each class weighs the same in the loss, however rare it is."
     )

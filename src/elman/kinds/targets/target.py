@@ -157,6 +157,10 @@ class Target(ABC):
         """Return what the head's bias starts from, `(O,)`: class log frequencies, a mean; or None."""
         return None
 
+    def key(self) -> str:
+        """Return what `encode` depends on besides the cells; pictures are cached by it."""
+        return repr(sorted(self.as_dict().items()))
+
     def summary(self) -> str:
         """Return what it answers, in a few words: `10 classes`."""
         return self.kind
