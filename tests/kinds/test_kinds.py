@@ -22,9 +22,7 @@ from elman.networks.options import NetworkOptions
 
 
 def test_declarations() -> None:
-    assert declare("series:open,close", "input") == Declaration(
-        "series", ("open", "close")
-    )
+    assert declare("series:open,close", "input") == Declaration("series", ("open", "close"))
     assert declare(" forecast : close ", "target").columns == ("close",)
 
 

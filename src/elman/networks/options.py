@@ -13,8 +13,8 @@ class NetworkOptions(Options):
     topology: Literal["auto", "seq-to-seq", "seq-to-vector", "vector-to-seq", "encoder-decoder"] = (
         option(
             "auto",
-            "What follows from input and target; for a forecast seq-to-seq (one at every step of the "
-            "window, all of them in the loss) or seq-to-vector (at the last step only).",
+            "What follows from input and target; for a forecast seq-to-seq (one at every step of "
+            "the window, all of them in the loss) or seq-to-vector (at the last step only).",
         )
     )
     cell: Literal["rnn", "gru", "lstm"] = option("gru", "The recurrent cell.")

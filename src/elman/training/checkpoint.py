@@ -1,8 +1,8 @@
 """Everything a run needs to go on as if it had never stopped, in one file that is whole or absent.
 
 A checkpoint is a safetensors file: groups of tensors (the network, the best one so far, averaged
-weights, the state that a stream carries from one mini-batch to the next) and the optimiser's; in its
-header, as JSON, the position in the data, the schedule and the best score.
+weights, the state that a stream carries from one mini-batch to the next) and the optimiser's; in
+its header, as JSON, the position in the data, the schedule and the best score.
 """
 
 from __future__ import annotations

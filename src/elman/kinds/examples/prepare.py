@@ -22,7 +22,6 @@ from elman.kinds.examples.learnt import Learnt
 from elman.kinds.examples.rows import Rows
 from elman.kinds.inputs.text import readable, text_or_words
 from elman.kinds.targets.tags import disagree, split
-from elman.kinds.targets.target import Target
 from elman.kinds.targets.text import all_texts
 from elman.kinds.vocabulary import learn_vocabulary
 

@@ -18,7 +18,7 @@ from elman.errors import BadCellError
 __all__ = ["BadCellError", "Cells", "Front", "Input"]
 
 Cells = tuple[Any, ...]
-"""One row's cells of the columns that an input or a target declares; of media columns, `Source`s."""
+"""One row's cells of the columns that an input or target declares; of media columns, `Source`s."""
 
 
 class Front(nn.Module, ABC):
@@ -86,7 +86,7 @@ class Input(ABC):
 
     @abstractmethod
     def show(self, cells: Cells, encoded: np.ndarray) -> dict[str, Any]:
-        """Return a row as a page shows it, ready for JSON; `kind` says how (see `report/samples`)."""
+        """Return a row as a page shows it, ready for JSON; `kind` says how."""
 
     @abstractmethod
     def as_dict(self) -> dict[str, Any]:

@@ -97,10 +97,12 @@ class PictureOptions(Options):
     color: Literal["rgb", "gray"] = option("rgb", "Channels of pictures and frames.")
     frames: int = option(16, "Frames read of a clip, evenly spaced.", ge=1, le=10_000)
     channels: int = option(
-        16, "Channels of the first convolution of a picture; each further one has twice as many, up to "
+        16,
+        "Channels of the first convolution of a picture; each further one has twice as many, up to "
         "16 times.",
-        ge=1, le=1024,
-    )  # fmt: skip
+        ge=1,
+        le=1024,
+    )
     picture_features: int = option(128, "Features of a picture or frame.", ge=1, le=65_536)
     shifting: bool = option(False, "In training, move pictures by a random eighth of their size.")
     mirroring: bool = option(False, "In training, mirror a random half of the pictures.")

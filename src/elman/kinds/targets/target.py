@@ -134,7 +134,7 @@ class Target(ABC):
 
     @abstractmethod
     def frame(self, answers: Answers, truths: Sequence[Any] | None) -> pl.DataFrame:
-        """Return answers as columns of predictions.csv, a row each: prediction, probabilities, ..."""
+        """Return answers as columns of predictions.csv: prediction, probabilities, ..."""
 
     @abstractmethod
     def baselines(self, examples: Examples, options: Any) -> list[Baseline]:
@@ -154,7 +154,7 @@ class Target(ABC):
         return {}
 
     def initial_bias(self) -> np.ndarray | None:
-        """Return what the head's bias starts from, `(O,)`: class log frequencies, a mean; or None."""
+        """Return what the head's bias starts from, `(O,)`: log frequencies, a mean; or None."""
         return None
 
     def key(self) -> str:
@@ -197,7 +197,7 @@ class SequenceTarget(Target):
     def write(
         self, decoder: Decoder, state: DecoderState, options: Any, n_best: int
     ) -> list[list[Written]]:
-        """Return what a decoder writes from a state: of each row its `n_best` answers, best first."""
+        """Return what a decoder writes from a state: each row's `n_best` answers, best first."""
 
     @abstractmethod
     def gathered(self, written: Sequence[Sequence[Written]] | None, **told: Any) -> Answers:
