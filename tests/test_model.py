@@ -272,10 +272,12 @@ def test_what_the_document_says(weekly) -> None:
     document = model.document
     assert document["data"]["rows"] == 200
     assert document["data"]["name"] == "weekly.csv"
-    assert document["target"] == {"columns": ["rides"], "horizon": 2, "quantiles": [0.1, 0.5, 0.9]}
+    assert document["target"] == {
+        "kind": "forecast", "columns": ["rides"], "horizon": 2, "quantiles": [0.1, 0.5, 0.9],
+        "headline": "mae",
+    }  # fmt: skip
     # rides and rain, day_type of the day itself and of the next two: 2 + 3 x 2 features.
-    assert document["network"]["input_size"] == 8
-    assert document["network"]["output_size"] == 6
+    assert model.network.recurrent.weight_ih_l0.shape[1] == 8
     assert document["network"]["parameters"] == 3 * (5 * 8 + 5 * 5 + 2 * 5) + 6 * 5 + 6
     assert document["training"]["epochs"] == 2
     assert document["training"]["stopped"] == "all 2 epochs done"
