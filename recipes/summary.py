@@ -19,8 +19,8 @@ import numpy as np
 import polars as pl
 
 from elman.config import read_config
-from elman.kinds.targets.metrics import METRICS
-from elman.kinds.targets.verdict import best_baseline
+from elman.kinds.scoring.metrics import METRICS
+from elman.kinds.scoring.verdict import best_baseline
 
 HEADER = (
     "| recipe | command | metric | score | best baseline | published | asked | training |",

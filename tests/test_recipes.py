@@ -15,7 +15,7 @@ import yaml
 from elman.config import Config, read_config
 from elman.data.named.records import DATASETS
 from elman.errors import InputError
-from elman.kinds.targets.metrics import METRICS
+from elman.kinds.scoring.metrics import METRICS
 from elman.model import Model
 
 RECIPES = Path(__file__).parent.parent / "recipes"

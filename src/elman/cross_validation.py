@@ -24,9 +24,9 @@ from elman.config import Config
 from elman.data.table import Table, read_table
 from elman.errors import InputError
 from elman.files import write_atomically
-from elman.kinds.targets.joining import join_details
-from elman.kinds.targets.metrics import METRICS
-from elman.kinds.targets.verdict import best_baseline, significance, verdict_of
+from elman.kinds.scoring.joining import join_details
+from elman.kinds.scoring.metrics import METRICS
+from elman.kinds.scoring.verdict import best_baseline, significance, verdict_of
 from elman.model import Model
 from elman.run_folder import RunFolder
 from elman.training.observer import Observer

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from elman.cli import scores
-from elman.kinds.targets.metrics import METRICS
+from elman.kinds.scoring.metrics import METRICS
 
 
 def row(name, mae, step=0, **more):

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from elman.cli.numbers import aligned, number
-from elman.kinds.targets.metrics import METRICS
+from elman.kinds.scoring.metrics import METRICS
 
 SPLITS = {
     "train": "training",

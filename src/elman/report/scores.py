@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from elman.kinds.targets.scores import METRICS
+from elman.kinds.scoring.forecasts import METRICS
 from elman.report.about import MOST_TARGETS
 from elman.report.blocks import Block, Cell, Gallery, Paragraph, Section, Table
 from elman.report.figures import residuals as drawn

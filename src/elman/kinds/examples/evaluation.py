@@ -17,8 +17,8 @@ from elman.data.ragged import Ragged
 from elman.kinds.examples.answers import answer, most_answers
 from elman.kinds.examples.samples import Chosen, choose, make_samples
 from elman.kinds.inputs.input import Cells, Input
+from elman.kinds.scoring.verdict import best_baseline, significance, verdict_of
 from elman.kinds.targets.target import Answers, Baseline, Examples
-from elman.kinds.targets.verdict import best_baseline, significance, verdict_of
 
 _MOST_TRAINING = 100_000  # rows that baselines learn from
 _SIDE = 8  # pictures are this many patches high and wide for a baseline

@@ -14,10 +14,10 @@ import polars as pl
 from torch import nn
 
 from elman.data.windows import Track, Windows
+from elman.kinds.baselines.forecasts import Baseline
 from elman.kinds.forecasting.forecaster import Forecaster, Part, rolling_forecasts
-from elman.kinds.targets.baselines import Baseline
+from elman.kinds.scoring.forecasts import best_baseline, noise_probability, score_table, verdict
 from elman.kinds.targets.forecast import Forecast
-from elman.kinds.targets.scores import best_baseline, noise_probability, score_table, verdict
 
 _MOST_ROWS = 200_000
 

@@ -15,10 +15,10 @@ from elman.data.panel import Panel
 from elman.data.splits import Splits
 from elman.data.windows import Track, Windows
 from elman.errors import InputError
+from elman.kinds.baselines.forecasts import MAX_FITS, Arima, default_baselines
 from elman.kinds.forecasting.evaluation import Evaluation, Evaluator
 from elman.kinds.forecasting.forecaster import Forecaster, Part, answer, in_batches
 from elman.kinds.options import ForecastOptions
-from elman.kinds.targets.baselines import MAX_FITS, Arima, default_baselines
 
 
 class Options(DataOptions, ForecastOptions):

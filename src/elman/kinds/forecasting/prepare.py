@@ -31,8 +31,8 @@ from elman.kinds.forecasting.job import ForecastJob, Options
 from elman.kinds.inputs.series import SeriesInput
 from elman.kinds.period import calendar_periods, find_period
 from elman.kinds.scaling import Scaling
+from elman.kinds.scoring.forecasts import naive_scale
 from elman.kinds.targets.forecast import Forecast
-from elman.kinds.targets.scores import naive_scale
 
 _LEAST_LOOKBACK = 32
 _LOOKED_AT = 50  # rows of a column, to see whether it holds times

@@ -13,6 +13,7 @@ from torch import nn
 from elman.data.findings import Finding
 from elman.data.table import Table
 from elman.errors import InputError
+from elman.kinds.baselines.forecasts import Baseline, LastValue, SeasonalNaive
 from elman.kinds.forecasting.evaluation import Evaluation, Evaluator, ahead_frame
 from elman.kinds.forecasting.forecaster import (
     UNSEEN,
@@ -22,7 +23,6 @@ from elman.kinds.forecasting.forecaster import (
     rolling_forecasts,
     unseen,
 )
-from elman.kinds.targets.baselines import Baseline, LastValue, SeasonalNaive
 
 TABLE = "table"  # the one split of a table that is scored whole
 

@@ -19,6 +19,7 @@ from elman.data.parts import PARTS, assign
 from elman.data.table import Table
 from elman.errors import InputError
 from elman.kinds import Declaration
+from elman.kinds.baselines.ngram import KneserNey
 from elman.kinds.generation.language import Language, Stream, read_rows
 from elman.kinds.generation.use import (
     TextEvaluation,
@@ -27,7 +28,6 @@ from elman.kinds.generation.use import (
     evaluate_stream,
     nats_of,
 )
-from elman.kinds.targets.ngram import KneserNey
 
 _NGRAMS = (1, 6)
 

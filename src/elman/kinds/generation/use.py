@@ -16,9 +16,9 @@ from elman.data.findings import Finding
 from elman.data.findings import count as count_of
 from elman.data.table import Table
 from elman.errors import InputError
+from elman.kinds.baselines.ngram import KneserNey
 from elman.kinds.generation.language import Language, Stream, read_rows
-from elman.kinds.targets.ngram import KneserNey
-from elman.kinds.targets.verdict import verdict_of
+from elman.kinds.scoring.verdict import verdict_of
 from elman.kinds.vocabulary import END, START, UNKNOWN, Vocabulary
 from elman.networks.decoding import sample
 

@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.errors import BadCellError, InputError
+from elman.kinds.baselines.examples import Constant, LogisticRegression
 from elman.kinds.inputs.input import Cells
-from elman.kinds.targets import classification
+from elman.kinds.scoring import classification
 from elman.kinds.targets.classes import Classes, as_label
-from elman.kinds.targets.reference import Constant, LogisticRegression
 from elman.kinds.targets.target import Answers, Baseline, Examples, Target
 
 MOST_COLUMNS = 20  # classes whose probabilities get columns of their own

@@ -17,10 +17,10 @@ import polars as pl
 from torch import Tensor
 
 from elman.errors import BadCellError, InputError
+from elman.kinds.baselines.examples import Constant, Ridge
 from elman.kinds.inputs.input import Cells
 from elman.kinds.scaling import Scaling
-from elman.kinds.targets.reference import Constant, Ridge
-from elman.kinds.targets.regression import as_number, number_scores, scatter
+from elman.kinds.scoring.regression import as_number, number_scores, scatter
 from elman.kinds.targets.target import Answers, Baseline, Examples, Target
 
 

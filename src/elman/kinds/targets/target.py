@@ -122,7 +122,7 @@ class Target(ABC):
 
     @abstractmethod
     def score(self, answers: Answers, truths: Sequence[Any]) -> dict[str, float | None]:
-        """Return the scores by name (see `targets/metrics.py`) of answers to some rows."""
+        """Return the scores by name (see `scoring/metrics.py`) of answers to some rows."""
 
     @abstractmethod
     def errors(self, answers: Answers, truths: Sequence[Any]) -> np.ndarray:

@@ -21,16 +21,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.errors import InputError
+from elman.kinds.baselines.texts import MostFrequentByValue, MostFrequentText, NearestText
 from elman.kinds.inputs.input import BadCellError, Cells
 from elman.kinds.inputs.text import plain_text, readable
-from elman.kinds.targets.target import Answers, Baseline, Examples, SequenceTarget, Written
-from elman.kinds.targets.text_baselines import MostFrequentByValue, MostFrequentText, NearestText
-from elman.kinds.targets.text_scores import (
+from elman.kinds.scoring.texts import (
     References,
     signatures,
     text_errors,
     text_scores,
 )
+from elman.kinds.targets.target import Answers, Baseline, Examples, SequenceTarget, Written
 from elman.kinds.vocabulary import END, START, UNKNOWN, Vocabulary, learn_vocabulary
 from elman.networks import Decoder, beam, token_decoder
 from elman.networks.decoder_state import DecoderState

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.kinds.targets.metrics import METRICS
+from elman.kinds.scoring.metrics import METRICS
 from elman.report.formats import MINUS, MISSING, aligned
 from elman.report.run_data import RunData, as_float, part
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.kinds.targets.metrics import METRICS
+from elman.kinds.scoring.metrics import METRICS
 from elman.report.blocks import Block, Cell, Paragraph, Section, Table
 from elman.report.examples import contest
 from elman.report.formats import MISSING, count

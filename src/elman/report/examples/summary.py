@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from elman.kinds.targets.metrics import METRICS
+from elman.kinds.scoring.metrics import METRICS
 from elman.report.about import facts_of, findings, network_words, verdict_tone, whole
 from elman.report.blocks import Block, Facts, Paragraph, Section, Table, Tile, Tiles, Tone, Verdict
 from elman.report.examples import contest

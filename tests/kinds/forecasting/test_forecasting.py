@@ -13,7 +13,7 @@ from elman.data.table import read_table
 from elman.errors import InputError
 from elman.kinds import forecasting
 from elman.kinds.forecasting.evaluation import Evaluation, Evaluator
-from elman.kinds.targets.scores import naive_scale
+from elman.kinds.scoring.forecasts import naive_scale
 
 TASK = ("cpu", "float32")
 PANEL = {"time": "day", "group": "shop", "valid": "2020-04-15", "test": "2020-05-05"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.kinds.targets.metrics import METRICS, Metric
+from elman.kinds.scoring.metrics import METRICS, Metric
 
 Row = dict[str, Any]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.kinds.targets import metrics
+from elman.kinds.scoring import metrics
 
 Axis = int | tuple[int, ...] | None
 Row = dict[str, Any]

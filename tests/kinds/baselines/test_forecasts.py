@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.errors import InputError, MissingExtraError
-from elman.kinds.targets import baselines as b
+from elman.kinds.baselines import forecasts as b
 
 NUMBERS = np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0], [8.0, 80.0], [16.0, 160.0]])
 

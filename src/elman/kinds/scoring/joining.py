@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.kinds.targets.classification import BINS
+from elman.kinds.scoring.classification import BINS
 
 Details = dict[str, Any]
 _MOST_POINTS = 2000

@@ -16,8 +16,8 @@ from scipy import stats
 from sklearn import metrics
 
 from elman.errors import BadCellError, InputError
+from elman.kinds.scoring.regression import as_number, number_scores, scatter
 from elman.kinds.targets.number import Number
-from elman.kinds.targets.regression import as_number, number_scores, scatter
 from elman.kinds.targets.score import Score
 from elman.kinds.targets.target import Answers, Examples
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from elman.kinds.targets import classification as c
+from elman.kinds.scoring import classification as c
 
 # Four answers of three classes; the third is wrong.
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.25, 0.25, 0.5]])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from elman.kinds.targets.verdict import best_baseline, significance, verdict_of
+from elman.kinds.scoring.verdict import best_baseline, significance, verdict_of
 
 
 def row(name: str, split: str = "test", target: str = "kind", **metrics: Any) -> Any:
@@ -142,7 +142,7 @@ def test_chance_is_called_sure_as_rarely_as_it_says() -> None:
 def test_many_rows_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     model, baseline = np.random.default_rng(0).normal(size=(2, 1000))
     whole = significance(model, baseline)
-    monkeypatch.setattr("elman.kinds.targets.verdict._AT_ONCE", 5000)
+    monkeypatch.setattr("elman.kinds.scoring.verdict._AT_ONCE", 5000)
     assert significance(model, baseline) == pytest.approx(whole, abs=0.05)
 
 

@@ -16,8 +16,8 @@ from torch import nn
 from elman.config import Config
 from elman.data.media import source
 from elman.errors import BadCellError, InputError
+from elman.kinds.scoring.metrics import METRICS
 from elman.kinds.targets.image import ImageTarget, MeanPicture
-from elman.kinds.targets.metrics import METRICS
 from elman.kinds.targets.target import Answers, Examples
 
 RNG = np.random.default_rng(11)

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from elman.kinds.targets.design import Design
+from elman.kinds.baselines.design import Design
 from elman.kinds.targets.target import Answers, Baseline, Examples
 
 MOST_FEATURES = 500_000  # of a column of text: of IMDB's, about those of two reviews or more

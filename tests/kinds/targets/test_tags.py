@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from elman.errors import BadCellError, InputError
-from elman.kinds.targets.reference import TagOfWord
+from elman.kinds.baselines.examples import TagOfWord
 from elman.kinds.targets.tags import Tags, disagree, split
 from elman.kinds.targets.target import Answers, Examples
 

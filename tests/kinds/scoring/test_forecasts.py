@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from elman.kinds.targets import scores as s
+from elman.kinds.scoring import forecasts as s
 
 NAN = float("nan")
 TRUTH = np.array([10.0, 20.0, NAN, 0.0])

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from elman.kinds.targets import scores
-from elman.kinds.targets.metrics import METRICS, Metric
+from elman.kinds.scoring import forecasts as scores
+from elman.kinds.scoring.metrics import METRICS, Metric
 
 
 @pytest.mark.parametrize(
