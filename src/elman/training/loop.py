@@ -112,7 +112,7 @@ class Trainer:
             self.progress.stopped = self._why_stop()
 
     def run(self) -> Progress:
-        """Train; the network ends with its best weights.
+        """Train; the network ends with its best weights, or with the last ones if these are kept.
 
         Raises:
             DivergenceError: a loss or a gradient was not finite.
@@ -203,6 +203,7 @@ class Trainer:
         best = progress.best_score is None or score < progress.best_score
         if best:
             progress.best_score, progress.best_epoch = score, progress.epoch
+        if best or self.options.keep == "last":
             self.best = state
         self.observer.epoch(
             EpochMetrics(

@@ -39,6 +39,11 @@ class TrainingOptions(Options):
         ge=0,
         lt=1,
     )
+    keep: Literal["best", "last"] = option(
+        "best",
+        "Whose weights are kept: of the epoch with the best validation score, or of the last one "
+        "(where a schedule ends at it).",
+    )
     patience: int = option(
         20,
         "Epochs without a better validation score before training stops; 0: never.",
