@@ -166,3 +166,11 @@ class TestMetrics:
 
         with pytest.raises(InputError, match="/dev/full: no room left"):
             MetricsFile(Path("/dev/full")).epoch(epoch(1))
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(folder):
+    busy = pytest.raises(InputError, match="another process is training this run")
+    with folder.held(), busy, RunFolder(folder.path).held():
+        pass
+    with folder.held():  # it was let go
+        pass

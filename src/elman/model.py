@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -325,13 +325,15 @@ class Model:
         chosen |= job.chosen | places
         self._set_config(self.config.model_copy(update=chosen))
         config = self.config
-        with _using_threads(config.threads), engines.record() as ran:
-            digests = [config.sha256, *(part.sha256 for part in (table, valid) if part)]
-            folder = None
-            if run is None:
+        digests = [config.sha256, *(part.sha256 for part in (table, valid) if part)]
+        folder = None
+        if run is not None:
+            folder = RunFolder(run) if resumed else RunFolder.create(run, config)
+        held = folder.held() if folder is not None else nullcontext()
+        with held, _using_threads(config.threads), engines.record() as ran:
+            if folder is None:
                 trainer = Trainer(network, task, config, observer)
             else:
-                folder = RunFolder(run) if resumed else RunFolder.create(run, config)
                 heard = Observers(MetricsFile(folder.metrics), observer)
                 trainer = Trainer(
                     network, task, config, heard, folder.checkpoints, " ".join(digests)

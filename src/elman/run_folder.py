@@ -16,6 +16,8 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,30 @@ class RunFolder:
     def is_finished(self) -> bool:
         """Whether training ended and the model was written."""
         return (self.path / "model.json").exists()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training this run; the system lets go when this one ends.
+
+        Raises:
+            InputError: one of them does.
+        """
+        try:
+            import fcntl
+        except ImportError:  # Windows has no such locks
+            yield
+            return
+        handle = os.open(self.checkpoints, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"{self.path}: another process is training this run; let it end, or stop it"
+                ) from None
+            yield
+        finally:
+            os.close(handle)
 
     def read_config(self) -> Config:
         """Return the run's options."""

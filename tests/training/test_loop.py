@@ -144,6 +144,22 @@ def test_early_stopping_keeps_the_best_weights():
     assert torch.equal(trainer.network.weight, weights[1])
 
 
+def test_the_last_weights_are_kept_where_that_is_asked():
+    task = Line([5.0, 2.0, 3.0])
+    last = []
+    score = task.validate
+
+    def remember(network):
+        last.append(network.weight.detach().clone())
+        return score(network)
+
+    task.validate = remember
+    trainer = Trainer(make_network(), task, options(epochs=3, keep="last"), Observer())
+    progress = trainer.run()
+    assert (progress.best_epoch, progress.best_score) == (2, 2.0)
+    assert torch.equal(trainer.network.weight, last[2])
+
+
 def test_every_epoch_sees_every_window_once_in_a_new_order():
     task = Line()
     Trainer(make_network(), task, options(epochs=3, batch_size=7), Observer()).run()

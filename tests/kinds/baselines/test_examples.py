@@ -12,9 +12,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression as Logistic
 from sklearn.linear_model import Ridge as SklearnRidge
 
+from elman.kinds.baselines import examples as reference
 from elman.kinds.baselines.design import Design
 from elman.kinds.baselines.examples import Constant, LogisticRegression, Ridge
-from elman.kinds.baselines import examples as reference
 from elman.kinds.targets.target import Examples
 
 TEXTS = ["a fine fine film", "not a fine film at all", "dull and long", "so dull", "fine", "long"]
