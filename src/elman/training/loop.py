@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from elman.data.batch import Batch
 from elman.errors import DivergenceError
@@ -310,15 +311,15 @@ class Average:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         named = dict(network.named_parameters())
-        self.names, self._parameters = list(named), list(named.values())
+        self.names = list(named)
+        self._parameters: list[Tensor] = [*named.values()]
         self.weights = [parameter.detach().clone() for parameter in self._parameters]
         self._decay = decay
 
     def update(self, step: int) -> None:
         """Take the weights after one more step in."""
         keep = min(self._decay, (1 + step) / (10 + step))
-        with torch.no_grad():
-            torch._foreach_lerp_(self.weights, self._parameters, 1 - keep)
+        get_ema_multi_avg_fn(keep)(self.weights, self._parameters, step)
 
     def named(self) -> dict[str, Tensor]:
         """Return the averages by the parameters' names."""
@@ -329,11 +330,15 @@ class Average:
         """Inside the block the network has the averaged weights."""
         with torch.no_grad():
             own = [parameter.detach().clone() for parameter in self._parameters]
-            torch._foreach_copy_(self._parameters, self.weights)
+            self._set(self.weights)
             try:
                 yield
             finally:
-                torch._foreach_copy_(self._parameters, own)
+                self._set(own)
+
+    def _set(self, weights: list[Tensor]) -> None:
+        for parameter, weight in zip(self._parameters, weights, strict=True):
+            parameter.copy_(weight)
 
 
 def make_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:

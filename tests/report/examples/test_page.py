@@ -369,6 +369,15 @@ def test_text_answers_tell_lengths_and_signatures(pages, folders):
     assert "nrefs:5|case:mixed|eff:no|tok:13a" in text
 
 
+def test_an_answer_without_words_is_said_to_be_one(tmp_path, makers):
+    maker = makers["translation"]()
+    maker.samples["examples"][0] |= {"prediction": "", "n_best": ["", "A boy"]}
+    text = write_report(maker.write(tmp_path / "run")).read_text()
+    card = cards(text)[0]
+    assert "Prediction (no text)" in plain(card)
+    assert "<li>(no text)</li>\n<li>A boy</li>" in card
+
+
 def test_attention_has_words_on_both_axes(pages):
     card = cards(pages["translation"])[0]
     heads = re.findall(r'<th scope="col"><span>(.*?)</span></th>', card)

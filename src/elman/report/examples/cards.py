@@ -29,6 +29,7 @@ from elman.report.run_data import RunData, as_count
 
 _MOST_ALIGNED = 60
 _MOST_ANSWERS = 10
+_NOTHING = "(no text)"
 SURPRISE = "how much it surprised the network, in nats"
 
 
@@ -37,8 +38,9 @@ def card(run: RunData, sample: Sample) -> Card:
     below: list[Block] = []
     if sample.alignment:
         below.append(_alignment(sample.alignment))
-    if sample.n_best and len(sample.n_best) > 1:
-        below.append(Listing("Answers, best first", sample.n_best[:_MOST_ANSWERS]))
+    best = (sample.n_best or [])[:_MOST_ANSWERS]
+    if len(best) > 1:
+        below.append(Listing("Answers, best first", [text or _NOTHING for text in best]))
     verdict, tone = _outcome(run, sample)
     title = f"Row {sample.row}" + (f": {verdict}" if verdict else "")
     even = run.target_kind == "text"
@@ -69,8 +71,8 @@ def _answer(run: RunData, sample: Sample, tone: Tone) -> list[Block]:
     if not sample.tags:
         if sample.truth is not None:
             rows.append(Said("Truth", sample.truth))
-        if sample.prediction and not sample.drawn:
-            rows.append(Said("Prediction", sample.prediction, tone))
+        if not sample.drawn and (sample.prediction or sample.truth is not None):
+            rows.append(Said("Prediction", sample.prediction or _NOTHING, tone))
     blocks: list[Block] = [Sayings(rows)] if rows else []
     if sample.drawn:
         photos = [Photo(sample.drawn.prediction_png, "The picture that was drawn", "drawn")]

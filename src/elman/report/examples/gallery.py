@@ -41,7 +41,8 @@ def examples(run: RunData) -> Section | None:
     blocks: list[Block | str] = [f"{words} {_reading(run, picked)}".strip()]
     for why, samples in picked.items():
         if samples:
-            blocks.append(Heading(_GROUPS[why][0]))
+            if len(every) > 1:
+                blocks.append(Heading(_GROUPS[why][0]))
             blocks.extend(card(run, sample) for sample in samples)
     return Section("Examples", blocks)
 
