@@ -5,6 +5,8 @@ Legend: N pictures, H height, W width, C colours (1 or 3), F features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -25,14 +27,27 @@ class PictureEncoder(nn.Module):
         colors: 1 or 3.
         channels: of the first convolution.
         features: `F`.
+        mean, deviation: of an intensity, of each colour: pictures are standardised by them.
 
     Shapes: `(N, C, H, W)` of intensities from 0 to 1, to `(N, F)`.
     """
 
+    mean_C11: Tensor
+    deviation_C11: Tensor
+
     def __init__(
-        self, height: int, width: int, colors: int, channels: int = 16, features: int = 128
+        self,
+        height: int,
+        width: int,
+        colors: int,
+        channels: int = 16,
+        features: int = 128,
+        mean: Sequence[float] = (0.5,),
+        deviation: Sequence[float] = (0.5,),
     ) -> None:
         super().__init__()
+        for name, values in (("mean_C11", mean), ("deviation_C11", deviation)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         blocks: list[nn.Module] = []
         into, out = colors, channels
         while True:
@@ -54,7 +69,7 @@ class PictureEncoder(nn.Module):
 
     def forward(self, pictures_NCHW: Tensor) -> Tensor:
         """Return features `(N, F)`."""
-        maps = self.blocks(2 * pictures_NCHW - 1)
+        maps = self.blocks((pictures_NCHW - self.mean_C11) / self.deviation_C11)
         return torch.relu(self.head(maps.flatten(1)))
 
 

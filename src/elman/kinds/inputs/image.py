@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -28,9 +28,48 @@ from elman.networks.pictures import PictureEncoder, draw_moves, move
 MOST_PIXELS = 100_000_000
 """Of a picture: more take gigabytes of memory, out of a file that may be small."""
 
+_LEARNT_FROM = 100  # pictures or clips
+_LEAST_DEVIATION = 0.01
 _SHOWN = 96  # pixels of a side in a report, at least
 _MODES = {1: "L", 3: "RGB"}
 _ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class PictureScale:
+    """Mean and standard deviation of an intensity (0 to 1), of each colour.
+
+    What is drawn in few pixels on a plain ground is seen only if the ground is taken off.
+    """
+
+    mean: tuple[float, ...] = (0.5,)
+    deviation: tuple[float, ...] = (0.5,)
+
+    @classmethod
+    def learn(cls, encode: Callable[[Cells], np.ndarray], rows: Iterable[Cells]) -> Self:
+        """Learn from the first rows that can be read; what cannot is told when all are encoded."""
+        sums, squares, count = 0.0, 0.0, 0
+        readable = 0
+        for cells in rows:
+            try:
+                pixels_NC = encode(cells).astype(np.float64) / 255
+            except BadCellError:
+                continue
+            pixels_NC = pixels_NC.reshape(-1, pixels_NC.shape[-1])
+            sums, squares = sums + pixels_NC.sum(0), squares + (pixels_NC**2).sum(0)
+            count += len(pixels_NC)
+            readable += 1
+            if readable == _LEARNT_FROM:
+                break
+        if not count:
+            return cls()
+        mean_C = sums / count
+        deviation_C = np.sqrt(np.maximum(squares / count - mean_C**2, _LEAST_DEVIATION**2))
+        return cls(tuple(mean_C.tolist()), tuple(deviation_C.tolist()))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the two, ready for JSON."""
+        return {"mean": list(self.mean), "deviation": list(self.deviation)}
 
 
 @dataclass(frozen=True)
@@ -41,6 +80,7 @@ class Image(Input):
         columns: the one column of files.
         size: height and width.
         colors: 3, or 1 for gray.
+        scale: of intensities, in the training rows.
     """
 
     kind: ClassVar[str] = "image"
@@ -49,25 +89,27 @@ class Image(Input):
     columns: tuple[str, ...]
     size: tuple[int, int]
     colors: int
+    scale: PictureScale = field(default=PictureScale(), compare=False)
 
     @classmethod
     def learn(cls, columns: tuple[str, ...], rows: Iterable[Cells], options: Any) -> Self:
-        """Take size and colours from the options; rows teach nothing."""
-        return cls(one_column("image", columns), *picture_options(options))
+        """Take size and colours from the options, and intensities' scale from rows."""
+        bare = cls(one_column("image", columns), *picture_options(options))
+        return replace(bare, scale=PictureScale.learn(bare.encode, rows))
 
     def encode(self, cells: Cells) -> np.ndarray:
         """Return a picture `(H, W, C)` of bytes."""
         return read_picture(cells[0], self.size, self.colors)
 
     def front(self, options: Any, module: nn.Module | None = None) -> Front:
-        """Return the network that reads pictures.
+        """Return the network that reads pictures, standardised as training's were.
 
         Args:
             options: of which `channels`, `picture_features`, `shifting` and `mirroring`.
             module: a network of your own instead of `PictureEncoder`: from `(N, C, H, W)`,
                 intensities from 0 to 1, to `(N, F)`.
         """
-        return PictureFront(self.size, self.colors, options, module)
+        return PictureFront(self.size, self.colors, self.scale, options, module)
 
     def show(self, cells: Cells, encoded: np.ndarray) -> dict[str, Any]:
         """Return the picture as the network sees it."""
@@ -85,13 +127,15 @@ class Image(Input):
             "columns": list(self.columns),
             "size": list(self.size),
             "colors": self.colors,
+            "scale": self.scale.as_dict(),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Return the input that `as_dict` described."""
         height, width = data["size"]
-        return cls(tuple(data["columns"]), (height, width), data["colors"])
+        scale = PictureScale(**data["scale"])
+        return cls(tuple(data["columns"]), (height, width), data["colors"], scale)
 
     def summary(self) -> str:
         """Return size and colours."""
@@ -108,6 +152,7 @@ class PictureFront(Front):
     Args:
         size: height and width.
         colors: `C`.
+        scale: of intensities.
         options: of which `channels`, `picture_features`, `shifting` and `mirroring`.
         module: an encoder instead of `PictureEncoder`.
 
@@ -116,14 +161,21 @@ class PictureFront(Front):
     """
 
     def __init__(
-        self, size: tuple[int, int], colors: int, options: Any, module: nn.Module | None = None
+        self,
+        size: tuple[int, int],
+        colors: int,
+        scale: PictureScale,
+        options: Any,
+        module: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self._shape = (*size, colors)
         self._moves = {"shifting": options.shifting, "mirroring": options.mirroring}
         if module is None:
             features = options.picture_features
-            self.encoder: nn.Module = PictureEncoder(*size, colors, options.channels, features)
+            self.encoder: nn.Module = PictureEncoder(
+                *size, colors, options.channels, features, scale.mean, scale.deviation
+            )
             self.size = features
         else:
             self.encoder, self.size = module, _features(module, (colors, *size))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,7 +17,13 @@ from torch import Tensor, nn
 
 from elman.data.media import Source
 from elman.errors import BadCellError, MissingExtraError
-from elman.kinds.inputs.image import PictureFront, one_column, picture_options, png
+from elman.kinds.inputs.image import (
+    PictureFront,
+    PictureScale,
+    one_column,
+    picture_options,
+    png,
+)
 from elman.kinds.inputs.input import Cells, Front, Input
 from elman.networks.pictures import move
 
@@ -34,6 +40,7 @@ class Video(Input):
         frames: read of a clip at most, evenly spaced.
         size: height and width.
         colors: 3, or 1 for gray.
+        scale: of intensities, in the training rows.
     """
 
     kind: ClassVar[str] = "video"
@@ -42,11 +49,13 @@ class Video(Input):
     frames: int
     size: tuple[int, int]
     colors: int
+    scale: PictureScale = field(default=PictureScale(), compare=False)
 
     @classmethod
     def learn(cls, columns: tuple[str, ...], rows: Iterable[Cells], options: Any) -> Self:
-        """Take frames, size and colours from the options; rows teach nothing."""
-        return cls(one_column("video", columns), options.frames, *picture_options(options))
+        """Take frames, size and colours from the options, and intensities' scale from rows."""
+        bare = cls(one_column("video", columns), options.frames, *picture_options(options))
+        return replace(bare, scale=PictureScale.learn(bare.encode, rows))
 
     def encode(self, cells: Cells) -> np.ndarray:
         """Return a clip's frames `(T, H, W, C)` of bytes."""
@@ -83,7 +92,7 @@ class Video(Input):
 
     def front(self, options: Any, module: nn.Module | None = None) -> Front:
         """Return the network that reads each frame; `module` as for `Image.front`."""
-        return VideoFront(PictureFront(self.size, self.colors, options, module))
+        return VideoFront(PictureFront(self.size, self.colors, self.scale, options, module))
 
     def show(self, cells: Cells, encoded: np.ndarray) -> dict[str, Any]:
         """Return some frames as the network sees them."""
@@ -103,13 +112,15 @@ class Video(Input):
             "frames": self.frames,
             "size": list(self.size),
             "colors": self.colors,
+            "scale": self.scale.as_dict(),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Return the input that `as_dict` described."""
         height, width = data["size"]
-        return cls(tuple(data["columns"]), data["frames"], (height, width), data["colors"])
+        scale = PictureScale(**data["scale"])
+        return cls(tuple(data["columns"]), data["frames"], (height, width), data["colors"], scale)
 
     def summary(self) -> str:
         """Return frames, size and colours."""
