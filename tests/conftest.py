@@ -135,7 +135,9 @@ def make_examples() -> Callable[..., pl.DataFrame]:
                     "".join(rng.choice(list("ACGT"), rng.integers(4, 9))) + ("GG" if y else "TT")
                     for y in yes
                 ],
-                "trace": [np.sin(np.arange(6 + i % 3) * (1 + y)).tolist() for i, y in enumerate(yes)],
+                "trace": [
+                    np.sin(np.arange(6 + i % 3) * (1 + y)).tolist() for i, y in enumerate(yes)
+                ],
                 "number": yes + rng.normal(0, 0.1, count),
                 "kind": np.where(yes, "b", "a"),
                 "label": np.where(yes, "pos", "neg"),
@@ -166,7 +168,9 @@ def options_for() -> Callable[..., dict]:
     """Return options of a tiny network for a pair of kinds."""
 
     def options_for(inputs, target: str, **more) -> dict:
-        kinds = {each.partition(":")[0] for each in ([inputs] if isinstance(inputs, str) else inputs)}
+        kinds = {
+            each.partition(":")[0] for each in ([inputs] if isinstance(inputs, str) else inputs)
+        }
         kinds.add(target.partition(":")[0])
         found = {"hidden": 4, "epochs": 2, "batch_size": 4, "learning_rate": 0.01, "device": "cpu"}
         if target != "next":

@@ -1,4 +1,4 @@
-"""Options that mean nothing where they are given are refused, and the message says where they do."""
+"""Options that mean nothing where they are given are refused; the message says where they do."""
 
 from __future__ import annotations
 
@@ -74,4 +74,4 @@ def test_a_default_given_in_words_is_not_refused() -> None:
 def test_recipes_ask_for_nothing_in_vain(path) -> None:
     values = yaml.safe_load(path.read_text())
     if "inputs" in values:  # else it is the table of published results
-        Model(**{name: value for name, value in values.items()})
+        Model(**values)

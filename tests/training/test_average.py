@@ -77,9 +77,14 @@ def test_in_place_gives_the_own_weights_back_even_after_an_error() -> None:
     with torch.no_grad():
         layer.weight.add_(1)
     own = layer.weight.item()
-    with pytest.raises(RuntimeError, match="inside"), average.in_place():
-        assert layer.weight.item() == pytest.approx(own - 1)
-        raise RuntimeError("inside")
+
+    def use_it() -> None:
+        with average.in_place():
+            assert layer.weight.item() == pytest.approx(own - 1)
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        use_it()
     assert layer.weight.item() == own
 
 

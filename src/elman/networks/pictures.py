@@ -18,6 +18,9 @@ _GROUP = 8  # channels normalised together, where that many divide them
 class PictureEncoder(nn.Module):
     """Convolutions of 3 x 3, each normalised (Wu & He 2018), rectified and halved; then one linear.
 
+    The linear sees the last maps, by which it knows where something is, and the maximum of each,
+    by which it knows that it is there: what a thing is need not be learnt anew for every place.
+
     Sides longer than 5 are halved, so that a square picture ends at about 4 x 4; each convolution
     has twice as many channels as the one before, up to 16 times those of the first. Groups of
     channels are normalised within a picture: what a picture gives does not depend on the others.
@@ -64,13 +67,14 @@ class PictureEncoder(nn.Module):
                 break
             into, out = out, min(2 * out, _WIDEST * channels)
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Linear(out * height * width, features)
+        self.head = nn.Linear(out * height * width + out, features)
         self.features = features
 
     def forward(self, pictures_NCHW: Tensor) -> Tensor:
         """Return features `(N, F)`."""
         maps = self.blocks((pictures_NCHW - self.mean_C11) / self.deviation_C11)
-        return torch.relu(self.head(maps.flatten(1)))
+        seen_NX = torch.cat([maps.flatten(1), maps.amax((2, 3))], dim=1)
+        return torch.relu(self.head(seen_NX))
 
 
 def move(pictures_NHWC: Tensor, shifts_N2: Tensor, mirrored_N: Tensor) -> Tensor:

@@ -40,7 +40,12 @@ def test_a_unigram_is_frequencies_discounted() -> None:
     model = KneserNey.learn(np.array([0, 0, 0, 1, 1, 2]), 4, order=1)
     discount = 1 / (1 + 2 * 1)  # one token once, one twice
     rest = discount * 3 / 6 / 4
-    expected = [(3 - discount) / 6 + rest, (2 - discount) / 6 + rest, (1 - discount) / 6 + rest, rest]
+    expected = [
+        (3 - discount) / 6 + rest,
+        (2 - discount) / 6 + rest,
+        (1 - discount) / 6 + rest,
+        rest,
+    ]
     found = [probability(model, [0], token) for token in range(4)]
     assert found == pytest.approx(expected)
 
@@ -85,9 +90,7 @@ def test_penn_treebank_is_as_published(public_data) -> None:
         for name in ("train", "test")
     }
     language = Language.learn("text", iter(parts["train"]), Options)
-    train, test = (
-        language.stream(rows, np.arange(len(rows))).tokens for rows in parts.values()
-    )
+    train, test = (language.stream(rows, np.arange(len(rows))).tokens for rows in parts.values())
     assert len(train) == 929_589
     assert len(test) == 82_430
     model = KneserNey.learn(train, len(language.vocabulary), 4)

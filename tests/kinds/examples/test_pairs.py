@@ -1,4 +1,4 @@
-"""Every pair of kinds from a table to answers: scored as they are, saved, loaded, decided by seed."""
+"""Every pair of kinds from a table to answers: scored, saved, loaded, decided by the seed."""
 
 from __future__ import annotations
 
@@ -93,7 +93,8 @@ def test_from_a_table_to_answers_and_back_from_disk(pair, examples, options_for,
 
 
 @pytest.mark.parametrize(
-    "pair", ["text to tags", "audio to text", "vector to image", "series to text", "text and vector"]
+    "pair",
+    ["text to tags", "audio to text", "vector to image", "series to text", "text and vector"],
 )
 def test_the_seed_alone_decides(pair, examples, options_for) -> None:
     inputs, target, more = PAIRS[pair]
@@ -118,12 +119,11 @@ def test_the_seed_alone_decides(pair, examples, options_for) -> None:
         ("series:trace", "category:label", "accuracy"),
         ("text:text", "tags:tags", "accuracy"),
         ("image:image", "text:caption", "exact"),
-        ("audio:sound", "text:caption", "exact"),
     ],
 )
 def test_what_can_be_learnt_is_learnt(inputs, target, metric, examples, options_for) -> None:
     """A tiny network tells apart what two classes differ in, whatever they are read from."""
-    options = options_for(inputs, target, hidden=12, epochs=40, learning_rate=0.03, patience=0)
+    options = options_for(inputs, target, hidden=12, epochs=25, learning_rate=0.05, patience=0)
     model = Model(**options | {"batch_size": 4}).fit(examples)
     (score,) = [
         row[metric]

@@ -21,7 +21,8 @@ def learnt(rows, columns=("a",)) -> Measured:
 
 @pytest.mark.parametrize(
     "cell",
-    ["1 2 4", " 1\t2  4.0\n", "[1, 2, 4]", "[1. 2. 4.]", [1, 2, 4], (1, 2.0, 4), np.array([1, 2, 4]),
+    ["1 2 4", " 1\t2  4.0\n", "[1, 2, 4]", "[1. 2. 4.]", [1, 2, 4], (1, 2.0, 4),
+     np.array([1, 2, 4]),
      ["1", "2", "4"]],
     ids=repr,
 )  # fmt: skip

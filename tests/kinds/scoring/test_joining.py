@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +22,7 @@ def test_classes_of_folds_are_those_of_all_rows(seed, cuts) -> None:
     edges = [0, *sorted(set(cuts)), 30]
     parts = [
         exclusive_details(NAMES, log_p[start:stop], truth[start:stop])
-        for start, stop in zip(edges, edges[1:], strict=False)
+        for start, stop in pairwise(edges)
     ]
     joined, whole = join_details(parts), exclusive_details(NAMES, log_p, truth)
     assert joined is not None

@@ -187,7 +187,7 @@ class ImageTarget(SequenceTarget):
         with torch.no_grad():
             pairs = zip(answers.outputs, truths, strict=True)
             losses = [
-                self.losses(torch.as_tensor(z), torch.as_tensor(np.asarray(x[0])), training=False)
+                self.losses(torch.as_tensor(z), torch.as_tensor(np.array(x[0])), training=False)
                 for z, x in pairs
             ]
         return np.array([float(loss.mean()) for loss in losses])
