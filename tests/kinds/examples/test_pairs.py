@@ -85,7 +85,8 @@ def test_from_a_table_to_answers_and_back_from_disk(pair, examples, options_for,
     assert ours.scores == theirs.scores
     assert ours.frame().equals(theirs.frame())
     # What was answered at the end of training is what the saved model answers to the same rows.
-    for told in {"prediction", "probability", "intensity"} & set(written.columns):
+    # Pictures are drawn with random pixels, which depend on what is drawn beside them.
+    for told in {"prediction", "probability"} & set(written.columns):
         again = answers.join(written.filter(split="test"), on="row", suffix="_then")
         if target != "tags:tags":
             now, then = again[told].to_list(), again[f"{told}_then"].to_list()
