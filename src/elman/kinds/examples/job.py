@@ -71,6 +71,19 @@ class ExampleJob:
                     "median": float(middle),
                     "longest": int(high),
                 }
+        truths, classes = self.encoded.truths, getattr(self.learnt.target, "classes", None)
+        if classes is not None and isinstance(truths, np.ndarray) and truths.ndim == 1:
+            described["classes"] = {
+                name: {
+                    label: int(n)
+                    for label, n in zip(
+                        classes.names,
+                        np.bincount(truths[rows], minlength=len(classes)),
+                        strict=True,
+                    )
+                }
+                for name, rows in self.parts.items()
+            }
         return described
 
     def describe_target(self) -> dict[str, Any]:
