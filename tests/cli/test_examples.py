@@ -17,6 +17,8 @@ import elman as package
 TINY = ["--split", "part", "--hidden", 4, "--epochs", 2, "--batch-size", 4, "--learning-rate", 0.02]
 TEXT = ["--embedding", 4, "--min-count", 1]
 SENTIMENT = ["--input", "text:text", "--target", "category:label", *TINY, *TEXT]
+NEXT = ("--input", "text", "--target", "next", "--hidden", 4, "--epochs", 2, *TEXT,
+        "--batch-size", 2, "--bptt", 5, "--level", "character", "--test", 0)  # fmt: skip
 LINES = ["the king is here", "the queen is gone", "is the king gone", "here is the queen"]
 
 
@@ -136,20 +138,18 @@ def test_several_texts_come_best_first(elman, examples, tmp_path, no_report) -> 
     assert frame.columns == ["row", "prediction", "prediction_2"]
 
 
+@pytest.fixture(scope="module")
+def book(elman, tmp_path_factory) -> Path:
+    """A folder with a book and a finished run on it."""
+    folder = tmp_path_factory.mktemp("book")
+    (folder / "book.txt").write_text("\n".join(LINES * 5) + "\n")
+    fitted = elman("fit", folder / "book.txt", *NEXT, "--out", folder / "run")
+    assert fitted.status == 0, fitted.err
+    assert "perplexity" in fitted.out
+    return folder
+
+
 class TestGenerate:
-    OPTIONS = ("--input", "text", "--target", "next", "--hidden", 4, "--epochs", 2, *TEXT,
-               "--batch-size", 2, "--bptt", 5, "--level", "character", "--test", 0)  # fmt: skip
-
-    @pytest.fixture(scope="class")
-    def book(self, elman, tmp_path_factory) -> Path:
-        """A folder with a book and a finished run on it."""
-        folder = tmp_path_factory.mktemp("book")
-        (folder / "book.txt").write_text("\n".join(LINES * 5) + "\n")
-        fitted = elman("fit", folder / "book.txt", *self.OPTIONS, "--out", folder / "run")
-        assert fitted.status == 0, fitted.err
-        assert "perplexity" in fitted.out
-        return folder
-
     def test_it_goes_on_from_a_prompt(self, elman, book) -> None:
         written = elman("generate", book / "run", "--prompt", "the k", "--length", 20, "--seed", 3)
         assert written.status == 0
@@ -231,8 +231,8 @@ def same(run: Path, other: Path, names: tuple[str, ...]) -> None:
 
 def test_a_generator_killed_in_an_epoch_ends_the_same(elman, start, tmp_path, no_report) -> None:
     """The carried state, averaged weights and dropout are where they were."""
-    (tmp_path / "book.txt").write_text("\n".join(LINES * 40) + "\n")
-    options = [*TestGenerate.OPTIONS, "--epochs", 12, "--average", 0.9, "--dropout", 0.2,
+    (tmp_path / "book.txt").write_text("\n".join(LINES * 10) + "\n")
+    options = [*NEXT, "--epochs", 12, "--average", 0.9, "--dropout", 0.2,
                "--cell", "lstm", "--layers", 2, "--checkpoint-seconds", 0,
                "--patience", 0]  # fmt: skip
     process = start("fit", tmp_path / "book.txt", *options, "--out", tmp_path / "killed")

@@ -22,7 +22,8 @@ KINDS = {
     "lstm": ("LSTM", {}),
     "lstm proj": ("LSTM", {"proj_size": 2}),
 }
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13}
+# Sums that all but cancel lose digits: hypothesis finds 1.4e-13 for a bias of one unit.
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 FORMS = ["batch", "one sequence", "packed", "packed unsorted"]
 
 

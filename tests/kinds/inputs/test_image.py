@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from elman.config import Config
 from elman.data.media import source
 from elman.errors import BadCellError, InputError, MissingExtraError
-from elman.kinds.inputs.image import Image, png
+from elman.kinds.inputs.image import Image, PictureScale, png
 from elman.networks.pictures import PictureEncoder, draw_moves, move
 
 RNG = np.random.default_rng(5)
@@ -208,18 +208,38 @@ def test_shown_as_the_network_sees_it() -> None:
 
 def test_the_encoder_beside_torch() -> None:
     torch.manual_seed(2)
-    encoder = PictureEncoder(12, 9, 3, channels=8, features=5).double()
+    mean, deviation = (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
+    encoder = PictureEncoder(12, 9, 3, 8, 5, mean, deviation).double()
     x = torch.rand(3, 3, 12, 9, dtype=torch.float64)
     weights = dict(encoder.named_parameters())
-    first = F.conv2d(2 * x - 1, weights["blocks.0.weight"], padding=1)
+    standard = torch.stack([(x[:, c] - mean[c]) / deviation[c] for c in range(3)], dim=1)
+    first = F.conv2d(standard, weights["blocks.0.weight"], padding=1)
     first = F.group_norm(first, 1, weights["blocks.1.weight"], weights["blocks.1.bias"])
     first = F.max_pool2d(F.relu(first), 2)
     second = F.conv2d(first, weights["blocks.4.weight"], padding=1)
     second = F.group_norm(second, 2, weights["blocks.5.weight"], weights["blocks.5.bias"])
     second = F.max_pool2d(F.relu(second), (2, 1))
     assert second.shape == (3, 16, 3, 4)
-    expected = F.relu(F.linear(second.flatten(1), weights["head.weight"], weights["head.bias"]))
-    torch.testing.assert_close(encoder(x), expected)
+    seen = torch.cat([second.flatten(1), second.flatten(2).max(2).values], dim=1)
+    expected = F.relu(F.linear(seen, weights["head.weight"], weights["head.bias"]))
+    # The scale was given in float32.
+    torch.testing.assert_close(encoder(x), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_scale_is_that_of_the_pictures_that_can_be_read() -> None:
+    pictures = [np.full((2, 2, 1), 51, np.uint8), np.full((2, 2, 1), 153, np.uint8)]
+
+    def encode(cells):
+        if cells[0] is None:
+            raise BadCellError("no picture")
+        return pictures[cells[0]]
+
+    scale = PictureScale.learn(encode, [(0,), (None,), (1,)])
+    assert scale.mean == pytest.approx((0.4,))  # of 0.2 and 0.6
+    assert scale.deviation == pytest.approx((0.2,))
+    flat = PictureScale.learn(encode, [(0,)])
+    assert flat.deviation == pytest.approx((0.01,))  # a plain ground is not blown up without end
+    assert PictureScale.learn(encode, [(None,)]) == PictureScale()
 
 
 @given(st.integers(4, 70), st.integers(4, 70), st.sampled_from([1, 3]), st.integers(1, 12))

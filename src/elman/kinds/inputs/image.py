@@ -290,12 +290,15 @@ def _resized(picture: Any, size: tuple[int, int], colors: int) -> np.ndarray:
     return np.asarray(picture, np.uint8).reshape(height, width, colors)
 
 
-def png(picture: np.ndarray) -> str:
-    """Return a picture `(H, W, C)` or `(H, W)` of bytes as PNG in base64, enlarged to 96 pixels."""
+def png(picture: np.ndarray, least: int = _SHOWN) -> str:
+    """Return a picture `(H, W, C)` or `(H, W)` of bytes as PNG in base64.
+
+    A smaller one is enlarged, each pixel to so many, until neither side is below `least`.
+    """
     pillow = _pillow()
     if picture.ndim == 3 and picture.shape[2] == 1:
         picture = picture[:, :, 0]
-    times = -(-_SHOWN // min(picture.shape[:2]))
+    times = -(-least // min(picture.shape[:2]))
     picture = picture.repeat(times, 0).repeat(times, 1)
     file = io.BytesIO()
     pillow.fromarray(np.ascontiguousarray(picture)).save(file, "PNG")

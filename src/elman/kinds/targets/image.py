@@ -171,7 +171,7 @@ class ImageTarget(SequenceTarget):
         """Return pictures as data URIs, their mean intensities, and their truths'."""
         columns: dict[str, Any] = {}
         if answers.outputs is not None:
-            pictures = [f"data:image/png;base64,{self.draw(z)}" for z in answers.outputs]
+            pictures = [f"data:image/png;base64,{_png(z, least=1)}" for z in answers.outputs]
             if truths is None:  # a part's pictures would make predictions.csv very large
                 columns["prediction"] = pictures
             columns["intensity"] = [float(_intensity(z).mean()) for z in answers.outputs]
@@ -198,8 +198,8 @@ class ImageTarget(SequenceTarget):
         return [MeanPicture(), *(MeanPicture(column) for column in by)]
 
     def draw(self, output: Any) -> str:
-        """Return an answer `(H, W)`, of logits, as PNG in base64."""
-        return png((_intensity(output) * 255).round().astype(np.uint8))
+        """Return an answer `(H, W)`, of logits, as PNG in base64, large enough for a page."""
+        return _png(output)
 
     def draw_truth(self, truth: np.ndarray) -> str:
         """Return an encoded row as PNG in base64."""
@@ -281,6 +281,10 @@ def _is_category(cells: Sequence[Any]) -> bool:
 def _logit(intensity: np.ndarray) -> np.ndarray:
     bounded = np.clip(intensity, _LEAST, 1 - _LEAST)
     return np.log(bounded / (1 - bounded))
+
+
+def _png(output: Any, **how: Any) -> str:
+    return png((_intensity(output) * 255).round().astype(np.uint8), **how)
 
 
 def _intensity(output: Any) -> np.ndarray:
