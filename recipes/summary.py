@@ -26,6 +26,7 @@ HEADER = (
     "| recipe | command | metric | score | best baseline | published | asked | training |",
     "|---|---|---|---|---|---|---|---|",
 )
+_TO_A_HUNDRED = ("bleu", "chrf")  # what reaches from 0 to 100: one decimal, like a percentage
 _SPLITS = {"valid": "validation", "test": "test", "folds": "folds"}
 
 
@@ -171,9 +172,14 @@ def _metric_name(score: dict[str, Any]) -> str:
 
 def _score_cell(score: dict[str, Any]) -> str:
     """Return mean and spread; bold where it is as good as was asked."""
-    text = shown(score["metric"], score["mean"])
-    if score["sd"] is not None:
-        text += f" ± {shown(score['metric'], score['sd'], like=score['mean'])}"
+    metric, mean, sd = score["metric"], score["mean"], score["sd"]
+    text = shown(metric, mean)
+    rounded = float(text.replace(",", "")) / (100 if METRICS[metric].form == "percent" else 1)
+    # Rounding must not make 95.96 the 96.0 that was asked.
+    more = 1 if reached(score | {"mean": rounded}) and not reached(score) else 0
+    text = shown(metric, mean, more=more)
+    if sd is not None:
+        text += f" ± {shown(metric, sd, like=mean, more=more)}"
     return f"**{text}**" if reached(score) else text
 
 
@@ -203,12 +209,21 @@ def reached(score: dict[str, Any]) -> bool:
     return sign * score["mean"] * (100 if metric.form == "percent" else 1) >= sign * asked
 
 
-def shown(metric: str, value: float, *, like: float | None = None) -> str:
-    """Return a score for people, with the decimals that fit it (or fit `like`): 96.2; 19,023."""
+def shown(metric: str, value: float, *, like: float | None = None, more: int = 0) -> str:
+    """Return a score for people: 96.2; 19,023.
+
+    Args:
+        metric: its key.
+        value: the score, or its spread.
+        like: what its size says the decimals, if not `value` itself.
+        more: decimals beyond the usual.
+    """
     if METRICS[metric].form == "percent":
-        return f"{100 * value:.1f}"
+        return f"{100 * value:.{1 + more}f}"
     size = abs(value if like is None else like)
-    return f"{value:,.0f}" if size >= 1000 else f"{value:.{1 if size >= 10 else 3}f}"
+    if size >= 1000:
+        return f"{value:,.{more}f}"
+    return f"{value:.{more + (1 if size >= 10 or metric in _TO_A_HUNDRED else 3)}f}"
 
 
 def duration(seconds: float) -> str:

@@ -35,6 +35,9 @@ summary, smoke = load("summary"), load("smoke")
 runner = load("run")
 
 
+A_RESULT = {"what": "sites", "data": "splice", "seconds": [1.0]}
+
+
 def recipe_files():
     return sorted(path for path in RECIPES.glob("*.yaml") if path.stem != "published")
 
@@ -199,10 +202,23 @@ def test_a_metric_that_no_run_has_is_an_error(tmp_path):
         ("perplexity", 110.26, None, "110.3"),
         ("nats", 1.4321, None, "1.432"),
         ("bleu", 0.214, 35.2, "0.2"),
+        ("bleu", 8.295, None, "8.3"),
     ],
 )
 def test_numbers_for_people(metric, value, like, text):
     assert summary.shown(metric, value, like=like) == text
+
+
+@pytest.mark.parametrize(
+    ("mean", "asked", "text"),
+    [(0.9596, 96, "95.96 ± 1.70"), (0.96, 96, "**96.0 ± 1.7**"), (0.951, 96, "95.1 ± 1.7")],
+)
+def test_rounding_does_not_reach_what_was_asked(mean, asked, text):
+    score = {"metric": "accuracy", "split": "folds", "mean": mean, "sd": 0.017, "asked": asked}
+    lines = summary.table_of(
+        {"splice": {"scores": [score | {"step": 0, "baseline": None}]} | A_RESULT}
+    )
+    assert lines[-1].split(" | ")[3] == text
 
 
 @pytest.mark.parametrize(

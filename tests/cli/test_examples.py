@@ -231,12 +231,12 @@ def same(run: Path, other: Path, names: tuple[str, ...]) -> None:
 
 def test_a_generator_killed_in_an_epoch_ends_the_same(elman, start, tmp_path, no_report) -> None:
     """The carried state, averaged weights and dropout are where they were."""
-    (tmp_path / "book.txt").write_text("\n".join(LINES * 10) + "\n")
-    options = [*NEXT, "--epochs", 12, "--average", 0.9, "--dropout", 0.2,
-               "--cell", "lstm", "--layers", 2, "--checkpoint-seconds", 0,
+    (tmp_path / "book.txt").write_text("\n".join(LINES * 5) + "\n")
+    options = [*NEXT, "--epochs", 6, "--average", 0.9, "--dropout", 0.2,
+               "--cell", "lstm", "--layers", 2, "--checkpoint-seconds", 0.05,
                "--patience", 0]  # fmt: skip
     process = start("fit", tmp_path / "book.txt", *options, "--out", tmp_path / "killed")
-    wait_for(tmp_path / "killed/metrics.jsonl", process, 3)
+    wait_for(tmp_path / "killed/metrics.jsonl", process, 2)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert not (tmp_path / "killed/model.json").exists()
