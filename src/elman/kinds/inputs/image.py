@@ -48,8 +48,7 @@ class PictureScale:
     @classmethod
     def learn(cls, encode: Callable[[Cells], np.ndarray], rows: Iterable[Cells]) -> Self:
         """Learn from the first rows that can be read; what cannot is told when all are encoded."""
-        sums, squares, count = 0.0, 0.0, 0
-        readable = 0
+        sums, squares, count, readable = np.zeros(1), np.zeros(1), 0, 0
         for cells in rows:
             try:
                 pixels_NC = encode(cells).astype(np.float64) / 255
