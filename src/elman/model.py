@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -34,12 +34,12 @@ from elman.kinds.evaluation import Evaluation
 from elman.kinds.jobs import job_name, job_of
 from elman.kinds.options import meant_for
 from elman.run_folder import MetricsFile, RunFolder
+from elman.training.hardware import device_for, threads_for, using_threads
 from elman.training.loop import Trainer
 from elman.training.observer import Observer, Observers
 from elman.training.randomness import own_randomness
 
 _VERSIONS = ("torch", "numpy", "polars", "safetensors", "pydantic", "matplotlib")
-_WORTH_THREADS = 10_000_000  # multiplications a time step, some 0.2 ms of one core
 _WORST_FIRST = ("error", "warning", "note")
 _PICTURES = ("image", "video")
 
@@ -163,7 +163,7 @@ class Model:
         """
         network, source = self._ready_network(), read_table(table)
         options = self._with_skipping(skip_bad)
-        with _using_threads(self.config.threads):
+        with using_threads(self.config.threads):
             frame, findings = self._job().predict(network, self._learnt, source, options)
         _tell(findings, observer)
         return frame
@@ -183,7 +183,7 @@ class Model:
         """
         network, source = self._ready_network(), read_table(table)
         options = self._with_skipping(skip_bad)
-        with _using_threads(self.config.threads):
+        with using_threads(self.config.threads):
             evaluation, findings = self._job().evaluate(
                 network, self._learnt, self.config.cell, source, options
             )
@@ -213,7 +213,7 @@ class Model:
                 f"generate: goes on with a text, by a model whose target is next; this one's is "
                 f"{self._target.kind}; use predict"
             )
-        with _using_threads(self.config.threads):
+        with using_threads(self.config.threads):
             return self._job().generate(network, self._learnt, prompt, **how)
 
     def series(self, table: Any) -> dict[str, Any] | None:
@@ -317,11 +317,11 @@ class Model:
         findings: list[Finding] = []
         job = self._prepare(table, valid, findings)
         _tell(findings, observer)
-        device = _device(self.config.device)
+        device = device_for(self.config.device)
         task = job.task(device, self.config.precision)
         places = {"table": _place(table), "valid_table": _place(valid)}
         network = self._new_network(job.learnt).to(device)
-        chosen = {"topology": self._topology, "threads": _threads(self.config, network)}
+        chosen = {"topology": self._topology, "threads": threads_for(self.config, network)}
         chosen |= job.chosen | places
         self._set_config(self.config.model_copy(update=chosen))
         config = self.config
@@ -330,7 +330,7 @@ class Model:
         if run is not None:
             folder = RunFolder(run) if resumed else RunFolder.create(run, config)
         held = folder.held() if folder is not None else nullcontext()
-        with held, _using_threads(config.threads), engines.record() as ran:
+        with held, using_threads(config.threads), engines.record() as ran:
             if folder is None:
                 trainer = Trainer(network, task, config, observer)
             else:
@@ -461,33 +461,6 @@ class Model:
         return self.network
 
 
-def _threads(config: Config, network: nn.Module) -> int | None:
-    """Return the CPU threads to use: those asked for; of a large network all; else None.
-
-    The number is kept with the run, since torch's matrix products may round differently for
-    another. None, for a small network, is the same everywhere; see `_using_threads`.
-    """
-    products = config.batch_size * sum(parameter.numel() for parameter in network.parameters())
-    return config.threads or (torch.get_num_threads() if products > _WORTH_THREADS else None)
-
-
-@contextmanager
-def _using_threads(number: int | None) -> Iterator[None]:
-    """Let torch and the native engine use so many threads; None: torch one, the engine all.
-
-    Torch's threads meet at every operation. Where one takes a fraction of a millisecond they
-    spend their time meeting, and on a busy machine lose tenfold. The native engine's meet rarely,
-    and its results are the same for any number.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or 1)
-    try:
-        with engines.native.using_threads(number or before):
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _tell(findings: list[Finding], observer: Observer | None) -> None:
     for finding in findings:
         if observer is not None and finding.severity == "warning":
@@ -501,17 +474,3 @@ def _read(source: Any) -> Table | None:
 def _place(table: Table | None) -> str | None:
     """Return where a table's file is, wherever the run is resumed from."""
     return str(table.path.resolve()) if table is not None and table.path else None
-
-
-def _device(asked: str) -> str:
-    has = {
-        "cuda": torch.cuda.is_available(),
-        "cpu": True,
-        "mps": torch.backends.mps.is_available(),
-    }
-    if asked == "auto":
-        return next(name for name, usable in has.items() if usable)
-    if not has[asked]:
-        usable = ", ".join(name for name, there in has.items() if there)
-        raise InputError(f"device {asked}: torch finds none on this machine; it has: {usable}")
-    return asked
