@@ -51,7 +51,7 @@ METRICS: dict[str, Metric] = {
     "cer": Metric("CER", "lower", "percent"),
     "perplexity": Metric("perplexity", "lower"),
     "bits": Metric("bits a character", "lower"),
-    "nats": Metric("nats a token", "lower"),
+    "nats": Metric("nats", "lower"),
     "mae": Metric("MAE", "lower"),
     "rmse": Metric("RMSE", "lower"),
     "mase": Metric("MASE", "lower"),
