@@ -24,8 +24,8 @@ from elman.kinds.targets.options import (
     AnswerOptions,
     DecodingOptions,
     ExampleOptions,
-    StreamOptions,
 )
+from elman.layers.options import LayerOptions
 from elman.networks.options import DecoderOptions, NetworkOptions
 from elman.options import option
 from elman.training.options import TrainingOptions
@@ -46,8 +46,8 @@ GROUPS = (
     AudioOptions,
     DnaOptions,
     PictureOptions,
-    StreamOptions,
     NetworkOptions,
+    LayerOptions,
     DecoderOptions,
     DecodingOptions,
     TrainingOptions,
@@ -63,7 +63,6 @@ class Config(  # pyright: ignore[reportIncompatibleVariableOverride]
     DecodingOptions,
     DecoderOptions,
     NetworkOptions,
-    StreamOptions,
     PictureOptions,
     DnaOptions,
     AudioOptions,
@@ -101,8 +100,11 @@ class Config(  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @property
     def sha256(self) -> str:
-        """Digest of the options that make a run what it is: all but those in `FREE`."""
-        fixed = self.model_dump(mode="json", exclude=set(FREE))
+        """Digest of the options that make a run what it is: all but those in `FREE`.
+
+        Those that have their default do not enter it: one that Elman gains later changes nothing.
+        """
+        fixed = self.model_dump(mode="json", exclude=set(FREE), exclude_defaults=True)
         return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 

@@ -103,7 +103,7 @@ def run_demo(
     intro = (
         "Plain RNN, GRU and LSTM, each one layer of 32 units, trained by backpropagation through "
         "time, scored on the last 15% of each series, which none of them has seen. Each run has a "
-        "folder beside this page; `elman report FOLDER` draws a page of its own."
+        "folder beside this page; elman report FOLDER draws a page of its own."
     )
     return write_comparison(
         folder / "report.html", "Elman: two series, three cells", intro, sections
