@@ -32,7 +32,9 @@ from elman.files import write_atomically
 from elman.kinds import declare, topology_of
 from elman.kinds.evaluation import Evaluation
 from elman.kinds.jobs import job_name, job_of
-from elman.kinds.options import meant_for
+from elman.kinds.options import check_truncation, meant_for
+from elman.kinds.probe import Probe
+from elman.networks.assembly import check_layer
 from elman.run_folder import MetricsFile, RunFolder
 from elman.training.hardware import device_for, threads_for, using_threads
 from elman.training.loop import Trainer
@@ -216,6 +218,33 @@ class Model:
         with using_threads(self.config.threads):
             return self._job().generate(network, self._learnt, prompt, **how)
 
+    def probe(self, table: Any = None, *, rows: int, steps: int, most: int) -> Probe:
+        """Return rows to look into the network with, and what its answers to them cost.
+
+        Args:
+            table: a path, or a pandas, polars or Arrow table; None: what `config.table` gave to
+                validate on.
+            rows: at most.
+            steps: of a row at most.
+            most: steps of all rows together at most.
+
+        Raises:
+            InputError: the table lacks what the model needs, or is gone.
+        """
+        self._ready_network()
+        how = {"rows": rows, "steps": steps, "most": most}
+        if table is not None:
+            return self._job().probe_table(self._learnt, read_table(table), self.config, **how)
+        source = _read(self.config.table)
+        if source is None:
+            raise InputError("this model was fitted on a table in memory; name a table to look at")
+        if source.sha256 != self.document["data"]["sha256"]:
+            raise InputError(
+                f"{source.name}: was changed since the model was trained on it, so what it was "
+                "validated on is not known; name a table to look at"
+            )
+        return self._job().probe(self._prepare(source, _read(self.config.valid_table), []), **how)
+
     def series(self, table: Any) -> dict[str, Any] | None:
         """Return a table's series as the report draws them; None if the model reads no series."""
         if job_name(self._target.kind) != "forecasting":
@@ -361,7 +390,7 @@ class Model:
             },
         }
         if folder is not None:
-            write_atomically(folder.predictions, evaluation.frame().write_csv())
+            folder.write_predictions(evaluation.frame())
             if evaluation.samples is not None:
                 write_atomically(folder.samples, json.dumps(evaluation.samples))
             self._write(folder)
@@ -372,12 +401,14 @@ class Model:
         self._target = declare(config.target, "target")
         self._topology = topology_of(self._inputs, self._target, config.topology)
         kinds = tuple(each.kind for each in self._inputs)
+        check_truncation(config, self._topology)
         if idle := config.without_effect(kinds, self._target.kind, self._topology):
             raise InputError(
                 f"{', '.join(idle)}: without effect from {', '.join(kinds)} to "
                 f"{self._target.kind} ({self._topology}); {idle[0]} is for {meant_for(idle[0])}; "
                 f"leave {'it' if len(idle) == 1 else 'them'} out"
             )
+        check_layer(config)
         if config.input_feeding and config.attention == "none":
             raise InputError(
                 "input_feeding: feeds what attention found into the next step, and attention is "

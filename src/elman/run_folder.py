@@ -7,6 +7,7 @@ metrics.jsonl       a line an epoch
 checkpoints/        where training stands
 predictions.csv     answers over what validates and tests
 samples.json        examples with what the network made of them, for the report (not of forecasts)
+diagnosis.json      what `elman diagnose` found in the network, once it was asked
 report.html         the page that shows all of it
 """
 
@@ -21,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from torch import Tensor, nn
 
 from elman.config import Config, read_config
@@ -30,6 +32,7 @@ from elman.training.checkpoint import Progress
 from elman.training.observer import EpochMetrics, Observer
 
 FORMAT = 1
+_ROWS = 10_000  # of predictions, written in one go
 
 
 class RunFolder:
@@ -96,6 +99,11 @@ class RunFolder:
         return self.path / "samples.json"
 
     @property
+    def diagnosis(self) -> Path:
+        """What was found in the network."""
+        return self.path / "diagnosis.json"
+
+    @property
     def is_finished(self) -> bool:
         """Whether training ended and the model was written."""
         return (self.path / "model.json").exists()
@@ -131,6 +139,17 @@ class RunFolder:
     def write_config(self, config: Config) -> None:
         """Replace the run's options (a resumed run may have more epochs)."""
         write_atomically(self.config_path, config.to_yaml())
+
+    def write_predictions(self, frame: pl.DataFrame) -> None:
+        """Write the answers over what validates and tests; some rows at a time, not all as text."""
+        parts = list(frame.iter_slices(_ROWS)) or [frame]
+
+        def write(path: Path) -> None:
+            with path.open("w", encoding="utf-8", newline="") as file:
+                for place, part in enumerate(parts):
+                    file.write(part.write_csv(include_header=place == 0))
+
+        write_atomically(self.predictions, write)
 
     def write_model(self, document: dict[str, Any], network: nn.Module) -> dict[str, Any]:
         """Write the weights and the document that describes them; return it with its digests."""

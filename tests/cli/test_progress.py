@@ -24,6 +24,8 @@ def drive(console):
     with TerminalObserver(console) as observer:
         observer.begin(Progress(epoch=2, best_epoch=1, best_score=21_000.4), 5, "MAE")
         observer.step(Progress(epoch=2, batch=3, examples=96, loss_sum=24.0), 10)
+        if terminal := observer._bar:
+            terminal.refresh()
         observer.epoch(metrics(3, 22_500.0, best=False))
         observer.epoch(metrics(4, 19_876.5, best=True))
         observer.message("something is odd", warning=True)
@@ -33,6 +35,7 @@ def drive(console):
 
 def test_a_terminal_sees_every_figure_also_after_a_resume():
     shown = drive(screen(160))
+    assert "epoch 3/5 30% loss 0.25" in shown
     lines = ("epoch 4/5", "loss 0.25", "MAE 19,876", "best 19,876", "grad 1.5", "12,345/s")
     for text in lines:
         assert text in shown, text
@@ -43,6 +46,21 @@ def test_nothing_is_cut_at_80_columns():
     shown = drive(screen(80))
     assert "…" not in shown
     assert "best 19,876 grad 1.5 12,345/s ≤0:0" in shown
+
+
+def test_a_long_name_of_a_score_leaves_the_place_within_the_epoch_out_at_80_columns():
+    for width, said in ((80, False), (100, True)):
+        console = screen(width)
+        with TerminalObserver(console) as observer:
+            observer.begin(Progress(epoch=99, best_score=0.12345), 100, "log loss")
+            observer.epoch(metrics(99, 0.12345, best=True))
+            observer.step(Progress(epoch=99, batch=3, examples=96, loss_sum=12.3456,
+                                   epoch_seconds=0.5), 10)  # fmt: skip
+            assert observer._bar is not None
+            observer._bar.refresh()
+        shown = console.file.getvalue()
+        assert "…" not in shown
+        assert ("100/100 30% loss" in shown) == said
 
 
 def test_elsewhere_it_is_quiet_but_for_messages():

@@ -126,6 +126,42 @@ def test_killed_at_any_moment_ends_the_same(start, elman, trained, unbroken, tmp
     assert_same(run, expected)
 
 
+def test_killed_in_the_middle_of_a_stream_ends_the_same(start, elman, tmp_path):
+    """One series of 6,000 steps in two streams: the state they carry is in the checkpoint."""
+    import numpy as np
+    from safetensors import safe_open
+
+    values = np.sin(np.arange(6_000) / 5) + np.random.default_rng(0).normal(0, 0.1, 6_000)
+    table = tmp_path / "long.csv"
+    table.write_text("y\n" + "".join(f"{value:.4f}\n" for value in values))
+    options = shlex.split(
+        "--input series:y --target forecast:y --tbptt 5 --batch-size 2 --hidden 6 --layers 2 "
+        "--dropout 0.2 --cell lstm --epochs 2 --checkpoint-seconds 0"
+    )
+    assert elman("fit", table, *options, "--out", tmp_path / "unbroken").status == 0
+    process = start("fit", table, *options, "--out", tmp_path / "killed")
+    path = tmp_path / "killed/checkpoints/last.safetensors"
+    batch, carried = 0, []
+    end = time.monotonic() + 120
+    while not batch:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        if path.exists():  # it is replaced as a whole
+            with safe_open(path, framework="np") as file:
+                batch = json.loads(file.metadata()["progress"])["batch"]
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "killed/model.json").exists()
+    with safe_open(path, framework="np") as file:
+        names = [name for name in file.keys() if name.startswith("carried/")]  # noqa: SIM118
+        carried = [file.get_tensor(name) for name in names]
+    assert [array.shape for array in carried] == [(2, 2, 6), (2, 2, 6)]
+    outcome = elman("fit", "--resume", tmp_path / "killed")
+    assert outcome.status == 0, outcome.err
+    assert_same(tmp_path / "killed", tmp_path / "unbroken")
+
+
 class TestDiverged:
     @pytest.fixture
     def diverged(self, elman, trained, tmp_path):

@@ -41,7 +41,7 @@ RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
         ("vector:a", "image:b", {"tied": True}, "tied is for --target text or next"),
         ("text:a", "text:b", {"start_with": "state"}, "start_with is for --topology vector-to-seq"),
         ("vector:a", "text:b", {"embedding_dropout": 0.1, "level": "byte"}, ""),
-        ("text:a", "next", {"tied": True, "embedding_dropout": 0.1, "bptt": 5}, ""),
+        ("text:a", "next", {"tied": True, "embedding_dropout": 0.1, "tbptt": 5}, ""),
         ("text:a", "category:b", {"horizon": 2, "kmer": 2}, "horizon, kmer: without effect"),
         ("text:a", "category:b", {"fold": 2}, "fold 2: there are no folds"),
         ("text:a", "text:b", {"attention": "none", "input_feeding": True}, "attention is none"),

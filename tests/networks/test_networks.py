@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from elman.layers import GRU, LSTM, RNN
 from elman.layers.pooling import POOLINGS
 from elman.networks import NETWORKS, SeqToSeq, SeqToVector, build, output_width, recurrent_layer
 from elman.networks.options import NetworkOptions
+from elman.networks.states import carried_of, carry_on
 
 from .conftest import compare, gradients, mixed
 
@@ -212,3 +214,41 @@ def test_a_layer_as_the_options_say_or_otherwise() -> None:
     assert output_width(layer) == 2 * H
     other = recurrent_layer(given, I, bidirectional=False, hidden=3, layers=1)
     assert (other.num_layers, other.dropout, output_width(other)) == (1, 0.0, 3)
+
+
+class TestCarriedOn:
+    """A sequence in chunks, the state carried from one to the next, is the sequence in one go."""
+
+    def network(self, layer) -> SeqToSeq:
+        torch.manual_seed(0)
+        return SeqToSeq(layer(3, 5, num_layers=2, batch_first=True), 5, 2).double()
+
+    @pytest.mark.parametrize("layer", [RNN, GRU, LSTM])
+    def test_outputs(self, layer) -> None:
+        network, x_BTI = self.network(layer), torch.randn(2, 11, 3, dtype=torch.float64)
+        expected_BTO = network(x_BTI)
+        parts, carried = [], {}
+        for start, stop in ((0, 4), (4, 5), (5, 11)):
+            begins = np.full(2, start == 0)
+            state = carry_on(network.recurrent, carried, begins)
+            assert (state is None) == (start == 0)
+            y_NO, state = network.advance(x_BTI[:, start:stop], state)
+            parts.append(y_NO.unflatten(0, (2, stop - start)))
+            carried = carried_of(state)
+            assert not any(part.requires_grad for part in carried.values())
+        torch.testing.assert_close(torch.cat(parts, dim=1), expected_BTO, rtol=1e-12, atol=1e-12)
+
+    @pytest.mark.parametrize("layer", [GRU, LSTM])
+    def test_a_row_that_begins_has_the_first_state_and_a_row_that_ended_is_left_out(
+        self, layer
+    ) -> None:
+        network = self.network(layer)
+        x_BTI = torch.randn(3, 4, 3, dtype=torch.float64)
+        _, state = network.advance(x_BTI)
+        later_BTI = torch.randn(2, 6, 3, dtype=torch.float64)
+        begun = carry_on(network.recurrent, carried_of(state), np.array([False, True]))
+        y_NO, _ = network.advance(later_BTI, begun)
+        y_BTO = y_NO.unflatten(0, (2, 6))
+        went_on = network(torch.cat([x_BTI[:1], later_BTI[:1]], dim=1))[:, 4:]
+        torch.testing.assert_close(y_BTO[:1], went_on, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(y_BTO[1:], network(later_BTI[1:]), rtol=1e-12, atol=1e-12)

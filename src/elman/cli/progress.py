@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 # One column, so that nothing is cut on a terminal of 80; wider ones have a bar besides.
 _FIGURES = TextColumn(
-    "epoch [bold]{task.fields[epoch]}[/]/{task.fields[epochs]} "
+    "epoch [bold]{task.fields[epoch]}[/]/{task.fields[epochs]}{task.fields[done]} "
     "loss [bold]{task.fields[loss]}[/] "
     "{task.fields[score_name]} [bold]{task.fields[score]}[/] "
     "best [bold green]{task.fields[best]}[/] "
     "grad {task.fields[norm]} {task.fields[speed]}/s"
 )
 _ROOM_FOR_A_BAR = 110
+_ROOM_FOR_ALL = 90  # how much of the epoch is done, beside a score whose name is not short
+_SHORT = len("MAE")
 
 
 class _TimeLeft(ProgressColumn):
@@ -66,6 +68,7 @@ class TerminalObserver(Observer):
             return
         best = progress.best_score
         self._best = "-" if best is None else number(best)
+        self._says_done = len(score_name) <= _SHORT or self.console.width >= _ROOM_FOR_ALL
         bar = [BarColumn(bar_width=None)] if self.console.width >= _ROOM_FOR_A_BAR else []
         self._bar = Progress(_FIGURES, *bar, _TimeLeft(), console=self.console, transient=True)
         self._task = self._bar.add_task(
@@ -76,6 +79,7 @@ class TerminalObserver(Observer):
             epoch=progress.epoch + 1,
             score_name=score_name,
             best=self._best,
+            done="",
             **dict.fromkeys(("loss", "score", "norm", "speed"), "-"),
         )
         self._bar.start()
@@ -91,6 +95,8 @@ class TerminalObserver(Observer):
                 completed=progress.epoch + progress.batch / num_batches,
                 loss=number(progress.loss_sum / max(1, progress.examples)),
                 norm=number(progress.norm_sum / max(1, progress.examples)),
+                speed=number(progress.examples / max(progress.epoch_seconds, 1e-9)),
+                done=f" {progress.batch / num_batches:.0%}" if self._says_done else "",
             )
 
     def epoch(self, metrics: EpochMetrics) -> None:
@@ -108,6 +114,7 @@ class TerminalObserver(Observer):
             best=self._best,
             norm=number(metrics.gradient_norm),
             speed=number(metrics.examples_per_second),
+            done="",
         )
 
     def end(self, progress: TrainingProgress) -> None:

@@ -24,6 +24,7 @@ _LEAK = 0.999  # correlation of changes
 _LEAK_ROWS = 20_000  # rows of the longest series a leak is looked for in
 _SHIFT = 3.0  # training deviations between the means of training and validation
 _LISTED = 5  # categories named in a message
+_RUNS = 10_000  # runs looked at in one go
 _REPEAT = 10  # consecutive equal rows that chance does not explain
 
 
@@ -113,10 +114,11 @@ def _short_series(case: _Case) -> Iterator[Finding]:
 def _constant_columns(case: _Case) -> Iterator[Finding]:
     train = case.parts["train"]
     for column in case.columns:
-        shares = train[column].value_counts(sort=True)
-        if shares.is_empty():
+        if train[column].is_empty():
             continue
-        value, times = shares.row(0)
+        # What nearly all rows hold, the one in the middle of their order holds, too.
+        value = train[column].sort()[len(train) // 2]
+        times = train[column].eq_missing(value).sum()
         shown = f"{value:g}" if isinstance(value, float) else repr(value)
         remedy = "leave it out" if column not in case.targets else "choose another target or span"
         if times == len(train):
@@ -239,11 +241,15 @@ def _runs(case: _Case, split: str) -> tuple[np.ndarray, np.ndarray]:
         return np.empty(0, np.uint64), np.empty(0, np.int64)
     hashes = part.select(columns).hash_rows(seed=0).to_numpy()
     windows = np.lib.stride_tricks.sliding_window_view(hashes, _REPEAT)
-    # Counts of a few sizes repeat by chance; ten different rows in the same order do not.
-    differ = (np.diff(np.sort(windows, axis=1), axis=1) != 0).all(axis=1)
     # Unsigned arithmetic wraps around: a polynomial hash of the run.
     weights = np.cumprod(np.full(_REPEAT, 0x9E3779B97F4A7C15, np.uint64))
-    return (windows[differ] * weights).sum(axis=1), part[ROW].to_numpy()[: len(windows)][differ]
+    differ, runs = np.empty(len(windows), bool), np.empty(len(windows), np.uint64)
+    for start in range(0, len(windows), _RUNS):  # all at once they would be ten times the column
+        some = windows[start : start + _RUNS]
+        # Counts of a few sizes repeat by chance; ten different rows in the same order do not.
+        differ[start : start + _RUNS] = (np.diff(np.sort(some, axis=1), axis=1) != 0).all(axis=1)
+        runs[start : start + _RUNS] = (some * weights).sum(axis=1)
+    return runs[differ], part[ROW].to_numpy()[: len(windows)][differ]
 
 
 def _new_categories(case: _Case) -> Iterator[Finding]:

@@ -218,7 +218,7 @@ def _bound(option: str, text: str, times: np.ndarray) -> np.datetime64 | np.int6
 
 def _sort(frame: pl.DataFrame, panel: Panel) -> pl.DataFrame:
     if panel.time is None:
-        return frame.sort(_GROUP, ROW)
+        return frame if panel.group is None else frame.sort(_GROUP, ROW)
     backwards = frame.select(
         (pl.col(TIME).cast(pl.Int64).diff() < 0).over(_GROUP).fill_null(False)
     ).to_series()
@@ -229,6 +229,8 @@ def _sort(frame: pl.DataFrame, panel: Panel) -> pl.DataFrame:
             f"the first is row {first:,}; sorted by {panel.time!r}"
         )
         panel.findings.append(Finding("warning", message))
+    elif panel.group is None:
+        return frame  # sorting takes several times the memory of a long series
     return frame.sort(_GROUP, TIME, ROW)
 
 

@@ -51,6 +51,10 @@ class Ragged:
         parts = [self[row] for row in rows.tolist()]
         return np.concatenate(parts) if parts else self.values[:0]
 
+    def steps(self, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Return single elements: the one at a place of a row, for each of both."""
+        return self.values[self.offsets[rows] + places]
+
     def pad(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return some rows as one tensor `(B, T, ...)`, zeros past each end, and their lengths."""
         lengths = self.offsets[rows + 1] - self.offsets[rows]

@@ -75,14 +75,13 @@ class Windows:
         device = track.x_TI.device
         self.origins = torch.as_tensor(origins, dtype=torch.long, device=device)
         self.series = np.searchsorted(track.offsets, origins, side="right") - 1
-        self._starts = self.origins - (lookback - 1)
         S = 1 if last_only else lookback
         self._season = season
         if season is not None:
             self._asked_S1 = torch.arange(1 - S, 1, device=device)[:, None]
             ahead_N = torch.arange(1, horizon + 1, device=device)
             self._season_N = ahead_N - season * ((ahead_N + season - 1) // season)
-            self._first = torch.as_tensor(track.offsets[self.series], device=device)
+            self._offsets = torch.as_tensor(track.offsets, device=device)
         # Views in which row s is the window that starts at row s of the track: neighbouring
         # windows share their memory, and cutting a mini-batch is one copy of its rows.
         windows = max(0, len(track.x_TI) - lookback - horizon + 1)
@@ -99,19 +98,24 @@ class Windows:
 
     def batch(self, picks: Tensor | slice) -> Batch:
         """Return the windows `picks`: x_BTI, target and anchor as (B, steps asked for, N, C)."""
-        starts_B = self._starts[picks]
+        return self.at(self.origins[picks])
+
+    def at(self, origins_B: Tensor) -> Batch:
+        """Return windows of this kind at any rows of the track, as `batch` does."""
+        starts_B = origins_B - (self.lookback - 1)
         x_BLI = self._x_WLI[starts_B]
         if self._known_WLK.shape[2]:
             x_BLI = torch.cat([x_BLI, self._known_WLK[starts_B]], dim=2)
-        return Batch(x_BLI, self._y_WSNC[starts_B], anchor=self._anchor(picks))
+        return Batch(x_BLI, self._y_WSNC[starts_B], anchor=self._anchor(origins_B))
 
-    def _anchor(self, picks: Tensor | slice) -> Tensor | None:
+    def _anchor(self, origins_B: Tensor) -> Tensor | None:
         if self._season is None:
             return None
-        asked_BS1 = self.origins[picks][:, None, None] + self._asked_S1
+        asked_BS1 = origins_B[:, None, None] + self._asked_S1
         at_BSN = asked_BS1 + self._season_N
         # Too early in the series for a season to lie behind: its last value serves.
-        early = at_BSN < self._first[picks][:, None, None]
+        series_B = torch.searchsorted(self._offsets, origins_B, right=True) - 1
+        early = at_BSN < self._offsets[series_B][:, None, None]
         return self.track.y_TC[torch.where(early, asked_BS1, at_BSN)]
 
     def order(self, batch_size: int, generator: torch.Generator) -> list[Tensor]:

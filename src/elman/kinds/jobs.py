@@ -2,8 +2,9 @@
 
 Each has `prepare`, which returns a job (`chosen`, `learnt`, `task`, `evaluate`, `describe`);
 `learnt_from_dict`, which reads back what `learnt.as_dict()` wrote; and `predict` and `evaluate`,
-which take a network to another table. What is learnt makes the network (`learnt.network(topology,
-options)`).
+which take a network to another table; `probe` and `probe_table`, which cut rows out of a job or of
+another table to look into a network with. What is learnt makes the network
+(`learnt.network(topology, options)`).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator
 
 from elman.data.options import DataOptions, SplitOptions
+from elman.errors import InputError
 from elman.kinds.inputs.options import (
     AudioOptions,
     DnaOptions,
@@ -20,7 +21,6 @@ from elman.kinds.targets.options import (
     AnswerOptions,
     DecodingOptions,
     ExampleOptions,
-    StreamOptions,
 )
 from elman.networks.options import DecoderOptions
 from elman.options import MOST, Options, as_names, option
@@ -89,7 +89,7 @@ INPUT_OPTIONS: dict[str, tuple[type[Options], ...]] = {
 }
 TARGET_OPTIONS: dict[str, tuple[type[Options], ...]] = {
     "forecast": (DataOptions, ForecastOptions),
-    "next": (SplitOptions, StreamOptions, VocabularyOptions),
+    "next": (SplitOptions, VocabularyOptions),
     "number": (*_EXAMPLES, AnswerOptions),
     "score": (*_EXAMPLES, AnswerOptions),
     "category": (*_EXAMPLES, AnswerOptions),
@@ -130,6 +130,8 @@ _LOOKING_BACK = _Place(topologies=("encoder-decoder",))
 PLACES = {
     "pooling": _Place(topologies=("seq-to-vector",)),
     "bidirectional": _Place(topologies=("seq-to-seq", "seq-to-vector", "encoder-decoder")),
+    "tbptt": _Place(targets=("forecast", "next", "tags"), topologies=("seq-to-seq",)),
+    "learn_state": _Place(topologies=("seq-to-seq", "seq-to-vector", "encoder-decoder")),
     "attention": _LOOKING_BACK,
     "input_feeding": _LOOKING_BACK,
     "start_with": _Place(topologies=("vector-to-seq",)),
@@ -145,6 +147,41 @@ PLACES = {
     "label_smoothing": _Place(targets=("category", "tags", "text")),
     "frames": _Place(inputs=("video",)),
 }
+
+
+def check_truncation(config: Any, topology: str) -> None:
+    """Refuse what does not go with `tbptt`, with the reason.
+
+    Args:
+        config: all options.
+        topology: the one that follows from them.
+
+    Raises:
+        InputError: an option does not.
+    """
+    if config.tbptt is None:
+        return
+    if topology == "seq-to-vector":
+        raise InputError(
+            "tbptt: a topology of seq-to-vector answers once, when all was read, and no chunk but "
+            "the last would have a loss; use topology=seq-to-seq where the target has an answer "
+            "at every step, or leave tbptt out"
+        )
+    reasons = {
+        "bidirectional": "a stream's later chunks are not read yet, so that nothing can be carried "
+        "on from its end",
+        "lookback": "a series is read from its beginning, with the state carried on, and not a "
+        "window of it",
+        "windows": "the state that is carried into a span comes from before it, so that nothing "
+        "lies within it alone",
+    }
+    given = {
+        "bidirectional": config.bidirectional,
+        "lookback": config.lookback is not None,
+        "windows": config.windows == "within",
+    }
+    if clash := [name for name, is_given in given.items() if is_given]:
+        raise InputError(f"{clash[0]}: with tbptt {reasons[clash[0]]}; leave one of the two out")
 
 
 def without_effect(

@@ -26,7 +26,7 @@ from elman.layers.stack import Lengths
 from elman.networks.decoder_state import Attended, DecoderState
 from elman.networks.encoder import Memory
 from elman.networks.packing import Packing
-from elman.networks.states import with_vector
+from elman.networks.states import bare, first_state, tupled, with_vector
 
 
 class Decoder(nn.Module):
@@ -115,7 +115,7 @@ class Decoder(nn.Module):
         if state is None:
             told = context_BC if memory is None else memory.final_BF
             state = self._first(batch if told is None else len(told))
-        parts = _tupled(state)
+        parts = tupled(state)
         begun = DecoderState(parts, context_RC=context_BC)
         if self.attention is None or memory is None:
             return begun
@@ -169,12 +169,7 @@ class Decoder(nn.Module):
         """Return the cells' own first state, of all layers."""
         if batch is None:
             raise InputError("begin: nothing tells the number of rows; pass a state, or batch=")
-        like = next(self.recurrent.parameters())
-        firsts = [
-            cell.initial_state(batch, device=like.device, dtype=like.dtype)
-            for cell in self.recurrent.cells
-        ]
-        return tuple(torch.stack(parts) for parts in zip(*firsts, strict=True))
+        return first_state(self.recurrent, batch)
 
     def _at_once(
         self, previous_BU: Tensor, state: DecoderState, lengths: Lengths | None
@@ -184,8 +179,8 @@ class Decoder(nn.Module):
         embedded_BUE = padded(embedded_NE, lengths, *previous_BU.shape[:2])
         embedded_BUE = _dropped(embedded_BUE, None if mask_BE is None else mask_BE.unsqueeze(1))
         x_BUI = with_vector(embedded_BUE, state.context_RC)
-        hidden_BUH, parts = self.recurrent(x_BUI, _bare(state.recurrent), lengths=lengths)
-        state = replace(state, recurrent=_tupled(parts))
+        hidden_BUH, parts = self.recurrent(x_BUI, bare(state.recurrent), lengths=lengths)
+        state = replace(state, recurrent=tupled(parts))
         hidden_NH = real_steps(hidden_BUH, lengths)
         if state.attended is not None:
             context_BUM, weights_BUS = self._look(hidden_BUH, state.attended)
@@ -225,8 +220,8 @@ class Decoder(nn.Module):
         """Return h~ of the next step, and the state after it."""
         inputs = [embedded_RE, state.context_RC, state.fed_RH]
         x_RI = torch.cat([part for part in inputs if part is not None], dim=-1)
-        hidden_RH, parts = self.recurrent.step(x_RI, _bare(state.recurrent))
-        state = replace(state, recurrent=_tupled(parts))
+        hidden_RH, parts = self.recurrent.step(x_RI, bare(state.recurrent))
+        state = replace(state, recurrent=tupled(parts))
         if state.attended is None:
             return hidden_RH, state
         # Rows that share a memory are its queries.
@@ -303,12 +298,3 @@ def _last(weights_BUS: Tensor, lengths: Lengths | None, before_BS: Tensor | None
     rows_B = torch.arange(len(last_B), device=last_B.device)
     last_BS = weights_BUS[rows_B, last_B.clamp(min=0)]
     return last_BS if before_BS is None else last_BS.where(last_B.unsqueeze(1) >= 0, before_BS)
-
-
-def _bare(state: State) -> Tensor | State:
-    """Return a state as layers take it: a lone tensor without its tuple."""
-    return state[0] if len(state) == 1 else state
-
-
-def _tupled(state: Tensor | State) -> State:
-    return state if isinstance(state, tuple) else (state,)

@@ -1,16 +1,17 @@
 """Sequence to sequence, aligned: an output at every step.
 
-Legend: B batch, T time, I input features, H output features of the recurrent layer, O values in an
-answer, N real steps of all rows, F features of a vector.
+Legend: B batch, T time, I input features, H output features of the recurrent layer, L layers, S
+width of one state tensor, O values in an answer, N real steps of all rows, F features of a vector.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from elman.cells import State
 from elman.layers import Stack, real_steps
 from elman.layers.stack import Lengths
-from elman.networks.states import with_vector
+from elman.networks.states import bare, tupled, with_vector
 
 
 class SeqToSeq(nn.Module):
@@ -48,5 +49,24 @@ class SeqToSeq(nn.Module):
             lengths: real steps of each row; None: all are.
             also_BF: a vector a row, appended to every step; `I` of the layer counts it.
         """
-        hidden_BTH, _ = self.recurrent(with_vector(x_BTI, also_BF), lengths=lengths)
-        return self.head(self.dropout(real_steps(hidden_BTH, lengths)))
+        return self.advance(x_BTI, None, lengths, also_BF)[0]
+
+    def advance(
+        self,
+        x_BTI: Tensor,
+        state: State | None = None,
+        lengths: Lengths | None = None,
+        also_BF: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Read the next chunk of a stream: `y_NO` as of `real_steps`, and the state to go on from.
+
+        Args:
+            x_BTI: padded on the right.
+            state: after the chunk before, `(L, B, S)` for each name; None: a sequence begins.
+            lengths: real steps of each row; None: all are.
+            also_BF: a vector a row, appended to every step; `I` of the layer counts it.
+        """
+        begun = None if state is None else bare(state)
+        hidden_BTH, state_LBS = self.recurrent(with_vector(x_BTI, also_BF), begun, lengths=lengths)
+        y_NO = self.head(self.dropout(real_steps(hidden_BTH, lengths)))
+        return y_NO, tupled(state_LBS)

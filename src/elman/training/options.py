@@ -15,7 +15,15 @@ class TrainingOptions(Options):
     epochs: int = option(
         100, "Passes over what is trained on, in total (also when resumed).", ge=1, le=_EPOCHS
     )
-    batch_size: int = option(32, "Windows, or rows, in a mini-batch.", ge=1, le=MOST)
+    batch_size: int = option(32, "Windows, rows or streams in a mini-batch.", ge=1, le=MOST)
+    tbptt: int | None = option(
+        None,
+        "Truncated backpropagation through time (Werbos 1990; Williams & Peng 1990): chunks of so "
+        "many steps, the state carried on from one to the next and no gradient; for an answer at "
+        "every step. Without it a forecast reads windows, tags whole rows, and next chunks of 100.",
+        ge=1,
+        le=MOST,
+    )
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = option("adam", "The optimiser.")
     learning_rate: float = option(1e-3, "Step size of the optimiser.", gt=0)
     momentum: float = option(0.9, "Of SGD (Nesterov) and RMSprop.", ge=0, lt=1)
@@ -32,6 +40,12 @@ class TrainingOptions(Options):
         1.0, "Largest norm of the gradient (Pascanu 2013); 0 for no limit.", ge=0
     )
     clip_value: float | None = option(None, "Largest absolute value of a gradient.", gt=0)
+    clip_adaptive: float | None = option(
+        None,
+        "Largest norm of a unit's gradient, as a share of the norm of its weights, such as 0.05 "
+        "(Brock 2021).",
+        gt=0,
+    )
     average: float = option(
         0.0,
         "Validate and keep a moving average of the weights, of which a step keeps this share "

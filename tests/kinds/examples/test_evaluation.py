@@ -40,8 +40,32 @@ class TestRows:
         (cells,) = list(Rows((read_table(tmp_path / "t.csv"),), ("a",), media=True))
         assert cells[0].path == tmp_path / "x.wav"
 
+    def test_lists_of_numbers_come_as_arrays_where_they_are_asked_for(self) -> None:
+        frame = pl.DataFrame({"a": [[1, 2], [3]], "b": ["x", "y"], "c": [["p"], ["q"]]})
+        cells = list(Rows((read_table(frame),), ("a", "b", "c"), arrays=True))
+        assert [(a.tolist(), b, list(c)) for a, b, c in cells] == frame.rows()
+        assert isinstance(cells[0][0], np.ndarray)
+        rows = Rows((read_table(frame),), ("a",), arrays=True)
+        assert [a.tolist() for (a,) in rows.at([1, 0, 1])] == [[3], [1, 2], [3]]
+        (plain, _) = Rows((read_table(frame),), ("a",))
+        assert type(plain[0]) is list
+
+    @pytest.mark.parametrize("cells", [[[1, None], [3]], [[1], None], [[1], []]], ids=repr)
+    def test_where_something_is_missing_the_cells_stay_as_they_are(self, cells) -> None:
+        frame = pl.DataFrame({"a": pl.Series(cells, dtype=pl.List(pl.Int64))})
+        assert [a for (a,) in Rows((read_table(frame),), ("a",), arrays=True)] == cells
+
 
 class TestQuestions:
+    def test_long_series_are_told_apart_by_their_middle(self, make_job) -> None:
+        values = np.zeros((3, 3000))
+        values[1, 1500] = 1
+        frame = pl.DataFrame({"x": values.tolist(), "caption": ["A", "B", "C"]})
+        job = self.job(make_job, frame, inputs="series:x", valid=0.4)
+        rows, truths = questions(job, np.arange(3))
+        assert rows.tolist() == [0, 1]
+        assert truths == [["A", "C"], ["B"]]
+
     def job(self, make_job, frame, **more):
         options = {"target": "text:caption", "valid": 0.5, "test": 0} | more
         return make_job(frame, **options)

@@ -155,7 +155,7 @@ def test_a_forecast_reads_nothing_after_its_origin(
 
     def forecasts(parts):
         windows = own.windows(own.track(parts), parts, "test", within=False, score=True)
-        return windows.origins, rolling_forecasts(network, own.target, windows, [None])
+        return windows.origins, rolling_forecasts(network, own, windows, [None])
 
     origins, clean = forecasts(job.parts)
     assert clean.shape == (len(origins), 3, 2, 3)
@@ -180,7 +180,7 @@ def test_rolling_forecasts_are_those_of_each_window_alone(make_job, make_network
     job = make_job(table, time="day", horizon=2, lookback=9, relative="last")
     own, network = job.forecaster, make_network(job)
     windows = own.windows(own.track(job.parts), job.parts, "valid", within=False, score=True)
-    got = rolling_forecasts(network, own.target, windows, [None])
+    got = rolling_forecasts(network, own, windows, [None])
     y = table["y"].to_numpy()
     train = y[: job.splits.of("train")[0][1]]
     shift, scale = train.mean(), train.std()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,7 +25,7 @@ ROWS = ["the king is here", "the queen is gone", "is the king gone", "here is th
 def options(**more):
     return {
         "inputs": "text:text", "target": "next", "hidden": 6, "embedding": 5, "min_count": 1,
-        "batch_size": 3, "bptt": 4, "epochs": 2, "valid": 0.2, "test": 0.2, "device": "cpu",
+        "batch_size": 3, "tbptt": 4, "epochs": 2, "valid": 0.2, "test": 0.2, "device": "cpu",
     } | more  # fmt: skip
 
 
@@ -70,53 +71,53 @@ class TestLanguage:
 
 
 class TestStream:
-    def task(self, tokens=53, bptt=4) -> StreamTask:
+    def task(self, tokens=53, tbptt=4) -> StreamTask:
         stream = np.arange(tokens)
-        return StreamTask(stream, stream, bptt, "cpu", "float32", language())
+        return StreamTask(stream, stream, tbptt, "cpu", "float32", language())
 
-    @pytest.mark.parametrize(("tokens", "streams", "bptt"), [(53, 3, 4), (17, 2, 5), (9, 4, 100)])
-    def test_windows_go_through_every_stream_in_order(self, tokens, streams, bptt) -> None:
-        task = self.task(tokens, bptt)
+    @pytest.mark.parametrize(("tokens", "streams", "tbptt"), [(53, 3, 4), (17, 2, 5), (9, 4, 100)])
+    def test_chunks_go_through_every_stream_in_order(self, tokens, streams, tbptt) -> None:
+        task = self.task(tokens, tbptt)
         names = task.order(streams, torch.Generator().manual_seed(1))
-        windows = [task.batch(name) for name in names]
-        read = torch.cat([window.read_BT for window in windows], dim=1)
-        following = torch.cat([window.next_BT for window in windows], dim=1)
-        # Tokens are their places: what follows is one more, and streams lie one behind the other.
-        assert torch.equal(following, read + 1)
-        offset = int(read[0, 0])
-        length = (tokens - 1 - offset) // streams
-        assert torch.equal(read, offset + torch.arange(streams * length).reshape(streams, length))
-        assert tokens - 1 - int(read.max()) <= streams  # little is left out at the end
-        assert [window.begins for window in windows] == [True] + [False] * (len(windows) - 1)
-        assert all(window.read_BT.shape[1] <= bptt for window in windows)
+        rows: list[list[int]] = [[] for _ in range(streams)]
+        for number, chunk in enumerate(task.batch(name) for name in names):
+            assert chunk.begins.all() if number == 0 else not chunk.begins.any()
+            lengths = chunk.lengths
+            real = [chunk.read_BT.shape[1]] * len(chunk.begins) if lengths is None else lengths
+            assert max(real) <= tbptt
+            read = [row[:length].tolist() for row, length in zip(chunk.read_BT, real, strict=True)]
+            for row, tokens_read in enumerate(read):
+                rows[row] += tokens_read
+            # Tokens are their places: what follows is one more.
+            assert chunk.next_N.tolist() == [token + 1 for row in read for token in row]
+            assert len(chunk) == sum(map(len, read))
+        # Streams lie one behind the other, and are read to the end.
+        assert sorted(token for row in rows for token in row) == list(range(tokens - 1))
+        for row in rows:
+            assert row == list(range(row[0], row[0] + len(row)))
+        assert max(map(len, rows)) - min(map(len, rows)) <= 1
 
-    def test_epochs_begin_at_other_places(self) -> None:
-        task = self.task()
-        firsts = {
-            int(task.batch(task.order(3, torch.Generator().manual_seed(seed))[0]).read_BT[0, 0])
-            for seed in range(20)
-        }
-        assert firsts == {0, 1, 2, 3}
-
-    def test_the_state_is_carried_from_window_to_window(self) -> None:
-        """Losses of windows are those of the streams read in one go."""
+    def test_the_state_is_carried_from_chunk_to_chunk(self) -> None:
+        """Losses of chunks are those of the streams read in one go."""
         words = language()
         stream = words.stream(ROWS, np.arange(len(ROWS))).tokens
         task = StreamTask(stream, stream, 4, "cpu", "float32", words)
         network = decoder(words)
         names = task.order(3, torch.Generator().manual_seed(1))
         task.begin_epoch(0.0)
-        windows = [task.batch(name) for name in names]
         with torch.no_grad():
-            losses = [float(task.loss(network, window)) * len(window) for window in windows]
-        read = torch.cat([window.read_BT for window in windows], dim=1)
-        last = torch.cat([window.next_BT for window in windows], dim=1)[:, -1:]
-        whole = [nats_in_one_go(network, row) for row in torch.cat([read, last], 1).numpy()]
-        assert sum(losses) == pytest.approx(np.sum(whole), rel=1e-5)
+            chunks = [task.batch(name) for name in names]
+            losses = [float(task.loss(network, chunk)) * len(chunk) for chunk in chunks]
+        edges = [row * (len(stream) - 1) // 3 for row in range(4)]
+        whole = [
+            nats_in_one_go(network, stream[start : stop + 1]).sum()
+            for start, stop in pairwise(edges)
+        ]
+        assert sum(losses) == pytest.approx(sum(whole), rel=1e-5)
         task.begin_epoch(0.5)
         assert task.carried == {}
 
-    def test_gradients_end_where_a_window_begins(self) -> None:
+    def test_gradients_end_where_a_chunk_begins(self) -> None:
         words = language()
         stream = words.stream(ROWS, np.arange(len(ROWS))).tokens
         task = StreamTask(stream, stream, 4, "cpu", "float32", words)
@@ -125,6 +126,11 @@ class TestStream:
             task.loss(network, task.batch(name)).backward()
             assert len(task.carried) == 2  # h and c
             assert not any(part.requires_grad for part in task.carried.values())
+
+    def test_a_hundred_steps_where_options_do_not_say(self) -> None:
+        given = {name: value for name, value in options(epochs=1).items() if name != "tbptt"}
+        assert Model(**given).config.tbptt is None
+        assert Model(**given).fit(frame()).config.tbptt == 100
 
 
 class TestNats:

@@ -22,7 +22,7 @@ def learnt(rows, columns=("a",)) -> Measured:
 @pytest.mark.parametrize(
     "cell",
     ["1 2 4", " 1\t2  4.0\n", "[1, 2, 4]", "[1. 2. 4.]", [1, 2, 4], (1, 2.0, 4),
-     np.array([1, 2, 4]),
+     np.array([1, 2, 4]), np.array([1, 2, 4], np.uint8), np.array([1, 2, 4], np.float32),
      ["1", "2", "4"]],
     ids=repr,
 )  # fmt: skip
@@ -81,6 +81,10 @@ def test_far_from_zero_little_moves_are_not_lost() -> None:
         ([1, float("inf")], "step 2: expected a finite number, got inf"),
         ("1 nan", "step 2: expected a finite number, got 'nan'"),
         ([True], "step 1: expected a finite number, got True"),
+        ([1, True], "step 2: expected a finite number, got True"),
+        ([10**400], "step 1: expected a finite number, got 1000"),
+        ([1, 1e31], "step 2: expected a finite number, got 1e+31"),
+        (np.array([1.0, np.nan], np.float32), "step 2: expected a finite number, got nan"),
         (3.5, "expected a series, got 3.5"),
     ],
 )

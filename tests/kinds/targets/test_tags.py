@@ -71,11 +71,16 @@ TRUTHS = [np.array([0, 1]), np.array([1]), np.array([2, 1, 2])]
 
 
 def test_scores_worked_by_hand(tags: Tags) -> None:
+    e = np.exp
     scores = tags.score(Answers(outputs=OUTPUTS), TRUTHS)
     assert scores["accuracy"] == pytest.approx(4 / 6)
     assert scores["sentence_accuracy"] == pytest.approx(1 / 3)
     # DET: 1 hit of 2 and 1; NOUN: 2 of 2 and 3; VERB: 1 of 2 and 2.
     assert scores["macro_f1"] == pytest.approx((2 / 3 + 4 / 5 + 1 / 2) / 3)
+    # Of each step: how much of exp(output) the truth has.
+    shares = [e(3) / (e(3) + 2), e(1) / (1 + e(1) + e(2)), e(1) / (e(1) + 2)]
+    shares += [e(1) / (e(1) + 2), e(1) / (e(1) + 2), 1 / (e(1) + 2)]
+    assert scores["log_loss"] == pytest.approx(-np.log(shares).mean())
     assert tags.errors(Answers(outputs=OUTPUTS), TRUTHS).tolist() == [1, 0, 1]
     none = tags.score(Answers(outputs=[]), [])
     assert set(none.values()) == {None}

@@ -9,13 +9,15 @@ job.py          the job: mini-batches and losses for the training loop
 answers.py      what a network answers to rows, in batches
 evaluation.py   scores beside the baselines, and predictions.csv
 samples.py      the worst, the best and typical examples, with what the network made of them
+probe.py        rows for a diagnosis, and what each answer costs
 use.py          a trained network on another table
 """
 
 from elman.kinds.examples.learnt import Learnt
 from elman.kinds.examples.prepare import prepare
+from elman.kinds.examples.probe import probe, probe_table
 from elman.kinds.examples.use import evaluate, predict
 
-__all__ = ["evaluate", "learnt_from_dict", "predict", "prepare"]
+__all__ = ["evaluate", "learnt_from_dict", "predict", "prepare", "probe", "probe_table"]
 
 learnt_from_dict = Learnt.from_dict

@@ -15,6 +15,7 @@ from elman.data.ragged import Ragged
 from elman.kinds.examples.encoded import Encoded
 from elman.kinds.examples.learnt import Learnt
 from elman.kinds.examples.network import ExampleBatch, ExampleNetwork
+from elman.kinds.examples.streamed import answer_along
 from elman.kinds.targets.target import Answers, Target
 
 ROWS = 256  # of a batch without gradients
@@ -44,10 +45,13 @@ def answer(
         network: in `eval()` mode.
         encoded: every row; with truths, each row's loss is told as well.
         rows: which to answer.
-        options: how a sequence is written: `beam`, `length_penalty`.
+        options: how a sequence is written (`beam`, `length_penalty`), and whether rows are read in
+            chunks (`tbptt`).
         n_best: how many sequences a row.
         write: whether sequences are written; else only their losses are told.
     """
+    if options.tbptt is not None:
+        return answer_along(learnt, network, encoded, rows)
     target, device = learnt.target, next(network.parameters()).device
     known = encoded.truths is not None
     losses, counts = np.zeros(len(rows)), np.zeros(len(rows), np.int64)

@@ -185,7 +185,11 @@ def _key(inputs: Sequence[Cells]) -> str:
     """Return what is alike for like inputs: of a file in the table a digest of its bytes."""
     return repr(
         [
-            cell.digest() if isinstance(cell, Source) and cell.content is not None else cell
+            cell.digest()
+            if isinstance(cell, Source) and cell.content is not None
+            else cell.tobytes()  # a long array's text leaves its middle out
+            if isinstance(cell, np.ndarray)
+            else cell
             for cells in inputs
             for cell in cells
         ]

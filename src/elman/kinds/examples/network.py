@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elman.cells import State
 from elman.kinds.inputs.input import Front
 from elman.networks import EncoderDecoder, SeqToSeq, SeqToVector, VectorToSeq
 from elman.networks.decoder_state import DecoderState
@@ -113,6 +114,12 @@ class ExampleNetwork(nn.Module):
         return body(
             xs, lengths, batch.previous_BU, batch.steps, also_BF=also_BF, own_share=own_share
         )
+
+    def advance(self, batch: ExampleBatch, state: State | None) -> tuple[Tensor, State]:
+        """Return `y_NO` for the next chunk of a stream of steps, and the state to go on from."""
+        assert isinstance(self.body, SeqToSeq)
+        xs, lengths, also_BF = self.read(batch)
+        return self.body.advance(xs[0], state, lengths[0], also_BF)
 
     def begin(self, batch: ExampleBatch) -> DecoderState:
         """Return where the decoder begins to write its answers to a batch."""

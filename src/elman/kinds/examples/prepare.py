@@ -51,7 +51,11 @@ def prepare(
     tables = (table,) if valid is None else (table, valid)
     if valid is not None and valid.sha256 == table.sha256:
         raise InputError(f"{valid.name}: is the table that is trained on; give another")
-    sources = [Rows(tables, each.columns, input_class(each.kind).media) for each in inputs]
+    kinds = [input_class(each.kind) for each in inputs]
+    sources = [
+        Rows(tables, each.columns, kind.media, kind.arrays)
+        for each, kind in zip(inputs, kinds, strict=True)
+    ]
     asked = Rows(tables, target.columns, target_class(target.kind).media)
     for rows, option in (*((each, "--input") for each in sources), (asked, "--target")):
         for each in tables:

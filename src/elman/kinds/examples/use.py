@@ -61,6 +61,16 @@ def evaluate(
     Raises:
         InputError: as `predict`; the target's column is needed too.
     """
+    job, findings = table_job(learnt, table, options)
+    return Evaluator(job, network, name).run(("table",)), findings
+
+
+def table_job(learnt: Learnt, table: Table, options: Any) -> tuple[ExampleJob, list[Finding]]:
+    """Return the job of a trained network on another table, whose one part is `table`.
+
+    Raises:
+        InputError: as `evaluate`.
+    """
     findings: list[Finding] = []
     sources = _sources(learnt, table)
     asked = Rows((table,), learnt.target.columns, learnt.target.media)
@@ -74,11 +84,11 @@ def evaluate(
         learnt, {"table": rows}, Encoded(tuple(encoded), truths), tuple(sources), asked, options,
         tuple(bad.summary()), table.name,
     )  # fmt: skip
-    return Evaluator(job, network, name).run(("table",)), findings
+    return job, findings
 
 
 def _sources(learnt: Learnt, table: Table) -> list[Rows]:
-    sources = [Rows((table,), each.columns, each.media) for each in learnt.inputs]
+    sources = [Rows((table,), each.columns, each.media, each.arrays) for each in learnt.inputs]
     for rows in sources:
         for column in rows.columns:
             table.require(column, "the model's input")

@@ -85,7 +85,7 @@ class Evaluator:
         truth_WNC = self._truth(origins_W, windows.series)
         scale_WC = np.stack([self._mase_scale(key) for key in keys])[windows.series]
         quantiles = target.quantiles or None
-        values_WNCQ = rolling_forecasts(self.network, target, windows, keys)
+        values_WNCQ = rolling_forecasts(self.network, self.forecaster, windows, keys)
         points = {self.name: target.point(values_WNCQ)}
         spreads: dict[str, np.ndarray | None] = {self.name: values_WNCQ if quantiles else None}
         for baseline in self.baselines:

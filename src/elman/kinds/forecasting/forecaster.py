@@ -27,6 +27,7 @@ from elman.data.steps import Step
 from elman.data.table import Table
 from elman.data.windows import Track, Windows
 from elman.errors import InputError
+from elman.kinds.forecasting.streamed import answers_along
 from elman.kinds.inputs.series import SeriesInput
 from elman.kinds.period import calendar_periods
 from elman.kinds.targets.forecast import Forecast
@@ -72,7 +73,8 @@ class Forecaster:
 
     Attributes:
         inputs, target: how series become features, and answers forecasts.
-        lookback: steps the network reads.
+        lookback: steps the network reads. With `tbptt` it reads a series from its beginning, and
+            this is how many it must have read where it is scored, as another network would have.
         last_only: whether it answers after the last of them alone.
         period: the season in steps, 1 for none.
         mase_scale: by group, for each target column, the mean absolute error of the seasonal
@@ -80,6 +82,8 @@ class Forecaster:
         time, group: names of these columns.
         step: distance between times in the training data, if it was regular.
         missing: what becomes of missing values.
+        tbptt: steps of a chunk, of a network that reads series from their beginning with the state
+            carried on; None: it reads windows.
     """
 
     inputs: SeriesInput
@@ -92,6 +96,7 @@ class Forecaster:
     group: str | None
     step: Step | None
     missing: str
+    tbptt: int | None = None
 
     @property
     def input_size(self) -> int:
@@ -203,6 +208,38 @@ class Forecaster:
         """Rows that a forecast needs: the lookback, and the season that it is anchored at."""
         return max(self.lookback, self.target.season or 1)
 
+    @property
+    def least(self) -> int:
+        """Rows that a forecast needs, if it is not to be scored."""
+        return self.reach if self.tbptt is None else self.target.season or 1
+
+    def first_read(self, known: int) -> int:
+        """Return the first row that is read for a forecast from the last of the known rows."""
+        return known - self.lookback if self.tbptt is None else 0
+
+    def answers(
+        self, network: nn.Module, windows: Windows, precision: str
+    ) -> Iterator[tuple[Any, Tensor, Batch]]:
+        """Yield some windows' numbers, the output at each one's last step, and the windows.
+
+        Args:
+            network: in evaluation mode; nothing is recorded for gradients.
+            windows: cut by this forecaster.
+            precision: of the forward pass.
+
+        Yields:
+            Numbers (a slice or an array), `(B, 1, O)`, and a batch of them.
+        """
+        if self.tbptt is not None:
+            yield from answers_along(network, windows, precision)
+            return
+        for start in range(0, len(windows), _WITHOUT_GRADIENTS):
+            picks = slice(start, start + _WITHOUT_GRADIENTS)
+            with torch.inference_mode():
+                batch = windows.batch(picks)
+                output_B1O = answer(network, batch, precision)[:, -1:]
+            yield picks, output_B1O, batch
+
     def must_step_alike(self, panel: Panel) -> None:
         """Refuse weeks where days were learnt; business days pass for days, in a short table.
 
@@ -220,7 +257,7 @@ class Forecaster:
         return Windows(
             track,
             origins,
-            self.lookback,
+            self.lookback if self.tbptt is None else 1,
             self.target.horizon,
             last_only=last_only or self.last_only,
             season=self.target.season,
@@ -268,6 +305,7 @@ class Forecaster:
             "group": self.group,
             "step": [self.step.count, self.step.unit] if self.step else None,
             "missing": self.missing,
+            "tbptt": self.tbptt,
         }
 
     @classmethod
@@ -298,30 +336,24 @@ def _in_precision(network: nn.Module, batch: Batch, precision: str) -> Tensor:
         return network(batch.x_BTI, lengths=batch.lengths).float()
 
 
-def in_batches(windows: Windows) -> Iterator[Batch]:
-    """Cut windows into batches in their order, for work without gradients."""
-    for start in range(0, len(windows), _WITHOUT_GRADIENTS):
-        yield windows.batch(slice(start, start + _WITHOUT_GRADIENTS))
-
-
 def rolling_forecasts(
-    network: nn.Module, target: Forecast, windows: Windows, keys: Sequence[str | None]
+    network: nn.Module, forecaster: Forecaster, windows: Windows, keys: Sequence[str | None]
 ) -> np.ndarray:
     """Return the forecast at the last step of each window, (W, N, C, Q), in the targets' units.
 
     Args:
         network: it is put into evaluation mode.
-        target: how its answers are read.
+        forecaster: how its answers are read.
         windows: each gives one forecast.
         keys: the group of each of the track's series.
     """
     network.eval()
-    answers = []
-    with torch.inference_mode():
-        for batch in in_batches(windows):
-            output_B1O = answer(network, batch, "float32")[:, -1:]
-            answers.append(target.answer(output_B1O, batch)[:, 0].double().cpu())
-    return target.decode(torch.cat(answers).numpy(), [keys[index] for index in windows.series])
+    target = forecaster.target
+    shape = (target.horizon, len(target.columns), max(1, len(target.quantiles)))
+    answer_WNCQ = np.empty((len(windows), *shape))
+    for picks, output_B1O, batch in forecaster.answers(network, windows, "float32"):
+        answer_WNCQ[picks] = target.answer(output_B1O, batch)[:, 0].double().cpu().numpy()
+    return target.decode(answer_WNCQ, [keys[index] for index in windows.series])
 
 
 def make_parts(panel: Panel, spans: Sequence[Mapping[str, tuple[int, int]]]) -> list[Part]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,13 @@ from elman.data.batch import Batch
 from elman.data.options import DataOptions
 from elman.data.panel import Panel
 from elman.data.splits import Splits
+from elman.data.streams import Streams
 from elman.data.windows import Track, Windows
 from elman.errors import InputError
 from elman.kinds.baselines.forecasts import MAX_FITS, Arima, default_baselines
 from elman.kinds.forecasting.evaluation import Evaluation, Evaluator
-from elman.kinds.forecasting.forecaster import Forecaster, Part, answer, in_batches
+from elman.kinds.forecasting.forecaster import Forecaster, Part, answer
+from elman.kinds.forecasting.streamed import SeriesChunk, advance, read_chunk
 from elman.kinds.options import ForecastOptions
 
 
@@ -43,7 +46,8 @@ class ForecastJob:
     @property
     def chosen(self) -> dict[str, Any]:
         """The options that were left open, as they were chosen."""
-        return {"lookback": self.forecaster.lookback, "period": self.forecaster.period}
+        window = {} if self.forecaster.tbptt else {"lookback": self.forecaster.lookback}
+        return window | {"period": self.forecaster.period}
 
     def task(self, device: str, precision: str) -> ForecastTask:
         """Return the training loop's view of the job.
@@ -52,16 +56,20 @@ class ForecastJob:
             InputError: a span has no window.
         """
         forecaster, track = self.forecaster, self.forecaster.track(self.parts, device)
-        train = forecaster.windows(track, self.parts, "train", within=True, score=False)
         valid = forecaster.windows(track, self.parts, "valid", within=self._within, score=True)
-        for name, windows in (("training", train), ("validation", valid)):
-            if not len(windows):
+        if forecaster.tbptt is None:
+            train = forecaster.windows(track, self.parts, "train", within=True, score=False)
+            task = WindowTask(forecaster, track, valid, precision, train)
+        else:
+            task = StreamTask(forecaster, track, valid, precision, self.parts)
+        for name, number in (("training", task.num_trained), ("validation", len(valid))):
+            if not number:
                 raise InputError(
                     f"{self.panel.name}: no window of lookback {forecaster.lookback} + horizon "
                     f"{forecaster.target.horizon} fits into the {name} span; choose a smaller "
                     "lookback or a longer span" + (", or windows=across" if self._within else "")
                 )
-        return ForecastTask(forecaster, track, train, valid, precision)
+        return task
 
     def evaluate(self, network: nn.Module, name: str, task: ForecastTask) -> Evaluation:
         """Score the network, called `name`, and the baselines on the validation and test spans."""
@@ -132,24 +140,54 @@ class ForecastJob:
 
 
 class ForecastTask:
-    """The training loop's view of a forecast (`training.loop.Task`)."""
+    """The training loop's view of a forecast (`training.loop.Task`), but for what it trains on."""
+
+    def __init__(
+        self, forecaster: Forecaster, track: Track, valid: Windows, precision: str
+    ) -> None:
+        self.track = track
+        self.score_name = forecaster.target.score_name
+        self.carried: dict[str, Tensor] = {}
+        self._forecaster, self._valid, self._precision = forecaster, valid, precision
+
+    def begin_epoch(self, share: float) -> None:
+        """Nothing of a forecast changes from epoch to epoch, and nothing is carried on."""
+        self.carried = {}
+
+    def validate(self, network: nn.Module) -> tuple[float, float]:
+        """Return loss and score of the validation windows, each at its last step."""
+        target = self._forecaster.target
+        losses, scores, count = 0.0, 0.0, len(self._valid)
+        for _, output_B1O, batch in self._forecaster.answers(network, self._valid, self._precision):
+            losses += target.loss(output_B1O, batch).item() * len(batch)
+            scores += target.score(output_B1O, batch).item()
+        return losses / count, scores / count * target.unit
+
+    def name_input(self, batch: Batch | SeriesChunk) -> str:
+        """Name the input feature of the batch that lies furthest from zero."""
+        size_I = batch.x_BTI.abs().nan_to_num(torch.inf).amax((0, 1))
+        index = int(size_I.argmax())
+        name = self._forecaster.feature_names[index]
+        return f"the largest input of the batch is {name!r} at {size_I[index]:.4g} (scaled)"
+
+
+class WindowTask(ForecastTask):
+    """A forecast trained on windows in a random order.
+
+    Attributes:
+        num_trained: windows.
+    """
 
     def __init__(
         self,
         forecaster: Forecaster,
         track: Track,
-        train: Windows,
         valid: Windows,
         precision: str,
+        train: Windows,
     ) -> None:
-        self.track = track
-        self.score_name = forecaster.target.score_name
-        self._forecaster, self._train, self._valid = forecaster, train, valid
-        self._precision = precision
-        self.carried: dict[str, Tensor] = {}
-
-    def begin_epoch(self, share: float) -> None:
-        """Nothing of a forecast changes from epoch to epoch."""
+        super().__init__(forecaster, track, valid, precision)
+        self._train, self.num_trained = train, len(train)
 
     def order(self, batch_size: int, shuffle: torch.Generator) -> list[Tensor]:
         """Return one epoch's mini-batches."""
@@ -163,20 +201,42 @@ class ForecastTask:
         """Return the mean loss over every step at which the network answers."""
         return self._forecaster.target.loss(answer(network, batch, self._precision), batch)
 
-    def validate(self, network: nn.Module) -> tuple[float, float]:
-        """Return loss and score of the validation windows, each at its last step."""
-        target = self._forecaster.target
-        losses, scores, count = 0.0, 0.0, len(self._valid)
-        with torch.inference_mode():
-            for batch in in_batches(self._valid):
-                output_BSO = answer(network, batch, self._precision)[:, -1:]
-                losses += target.loss(output_BSO, batch).item() * len(batch)
-                scores += target.score(output_BSO, batch).item()
-        return losses / count, scores / count * target.unit
 
-    def name_input(self, batch: Batch) -> str:
-        """Name the input feature of the batch that lies furthest from zero."""
-        size_I = batch.x_BTI.abs().nan_to_num(torch.inf).amax((0, 1))
-        index = int(size_I.argmax())
-        name = self._forecaster.feature_names[index]
-        return f"the largest input of the batch is {name!r} at {size_I[index]:.4g} (scaled)"
+class StreamTask(ForecastTask):
+    """A forecast trained on chunks of each series' training span, with the state carried on.
+
+    Attributes:
+        num_trained: steps that have their targets in the span.
+    """
+
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        track: Track,
+        valid: Windows,
+        precision: str,
+        parts: Sequence[Part],
+    ) -> None:
+        super().__init__(forecaster, track, valid, precision)
+        spans = [part.spans.get("train", (0, 0)) for part in parts]
+        start_R, stop_R = np.array(spans, np.int64).reshape(-1, 2).T
+        self._first_R = track.offsets[:-1] + start_R
+        self._lengths_R = np.maximum(stop_R - start_R - forecaster.target.horizon, 0)
+        self.num_trained = int(self._lengths_R.sum())
+
+    def order(self, batch_size: int, shuffle: torch.Generator) -> range:
+        """Lay out an epoch's mini-batches; return their numbers."""
+        assert self._forecaster.tbptt is not None
+        self._streams = Streams(
+            self._lengths_R, batch_size, self._forecaster.tbptt, cut=True, generator=shuffle
+        )
+        return range(len(self._streams))
+
+    def batch(self, name: int) -> SeriesChunk:
+        """Return one mini-batch: the next chunk of every stream."""
+        return read_chunk(self._valid, self._first_R, self._streams[name])
+
+    def loss(self, network: nn.Module, batch: SeriesChunk) -> Tensor:
+        """Return the mean loss over every step of the chunk; the state is carried on."""
+        output_N1O, self.carried = advance(network, batch, self.carried, self._precision)
+        return self._forecaster.target.loss(output_N1O, batch.steps)

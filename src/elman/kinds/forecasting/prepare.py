@@ -75,7 +75,8 @@ def prepare(
     }
     period = options.period or _find_season(training, target.columns, panel.step)
     lookback = options.lookback or _default_lookback(period, horizon, training)
-    splits = make_splits(panel, **cuts, lookback=lookback, horizon=horizon)
+    least = lookback if options.tbptt is None else 1  # rows that training needs before the horizon
+    splits = make_splits(panel, **cuts, lookback=least, horizon=horizon)
     findings += splits.findings
     findings += check_panel(
         panel,
@@ -83,7 +84,7 @@ def prepare(
         inputs=list(source.columns),
         targets=list(target.columns),
         known=list(options.known),
-        lookback=lookback,
+        lookback=least,
         horizon=horizon,
     )
     raise_errors(findings)
@@ -123,6 +124,7 @@ def prepare(
         group=options.group,
         step=panel.step,
         missing=options.missing,
+        tbptt=options.tbptt,
     )
     if valid is not None:
         added, other = forecaster.parts(valid, split="valid")

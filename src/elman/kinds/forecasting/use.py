@@ -43,12 +43,12 @@ def predict(
     parts, panel = forecaster.parts(table, ahead=True)
     parts, left_out = _usable(forecaster, parts, panel.name)
     for part in parts:
-        read = part.frame.slice(part.known - forecaster.lookback)
+        read = part.frame.slice(forecaster.first_read(part.known))
         for problem in forecaster.inputs.unseen(read):
             raise InputError(f"{panel.name}{of_group(part.key)}: {problem}; {UNSEEN}")
     target, track = forecaster.target, forecaster.track(parts)
     windows = forecaster.last_windows(track, parts)
-    values = rolling_forecasts(network, target, windows, [part.key for part in parts])
+    values = rolling_forecasts(network, forecaster, windows, [part.key for part in parts])
     frame = ahead_frame(parts, windows, track, target, values)
     return frame if forecaster.group else frame.drop("group"), panel.findings + left_out
 
@@ -118,12 +118,10 @@ def _usable(
 
 
 def _problem(forecaster: Forecaster, part: Part, ahead: int) -> str | None:
-    if part.known < forecaster.reach + ahead:
+    least = forecaster.reach if ahead else forecaster.least
+    if part.known < least + ahead:
         more = f", and {ahead} more to be scored on" if ahead else ""
-        return (
-            f"{part.known} rows with values; the model reads {forecaster.reach}{more}; give a "
-            "longer table"
-        )
+        return f"{part.known} rows with values; the model reads {least}{more}; give a longer table"
     try:
         forecaster.inputs.scaling.of(part.key)
         forecaster.target.scaling.of(part.key)

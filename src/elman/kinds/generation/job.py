@@ -1,12 +1,12 @@
-"""The generator's job: a stream cut into windows, trained with the state carried on; its scores.
+"""The generator's job: a text read in chunks, trained with the state carried on; its scores.
 
-Legend: B streams side by side, T steps of a window, V vocabulary, N tokens in all.
+Legend: B streams side by side, T steps of a chunk, V vocabulary, N real tokens of a chunk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,31 +16,31 @@ from torch.nn import functional as F
 
 from elman.data.findings import Finding
 from elman.data.parts import PARTS, assign
+from elman.data.streams import Streams
 from elman.data.table import Table
 from elman.errors import InputError
 from elman.kinds import Declaration
 from elman.kinds.baselines.ngram import KneserNey
 from elman.kinds.generation.language import Language, Stream, read_rows
-from elman.kinds.generation.use import (
-    TextEvaluation,
-    begin,
-    carried_of,
-    evaluate_stream,
-    nats_of,
-)
+from elman.kinds.generation.use import TextEvaluation, evaluate_stream, nats_of
+from elman.layers import padded
+from elman.networks.states import carried_of, carry_on
 
 _NGRAMS = (1, 6)
+_TBPTT = 100  # steps of a chunk, where options do not say
 
 
 @dataclass(frozen=True)
 class GenerationJob:
-    """A text made ready: what was learnt of it, and its streams by the name of their part."""
+    """A text made ready: what was learnt of it, its streams by the name of their part, how.
+
+    `chosen` are options that were left open.
+    """
 
     language: Language
     streams: dict[str, Stream]
     options: Any
-    rows: int
-    chosen: dict[str, Any] = field(default_factory=dict)
+    chosen: dict[str, Any]
 
     @property
     def learnt(self) -> Language:
@@ -49,11 +49,8 @@ class GenerationJob:
 
     def task(self, device: str, precision: str) -> StreamTask:
         """Return the training loop's view of the job."""
-        train = self.streams["train"].tokens
-        return StreamTask(
-            train, self.streams["valid"].tokens, self.options.bptt, device, precision,
-            self.language,
-        )  # fmt: skip
+        train, valid = self.streams["train"].tokens, self.streams["valid"].tokens
+        return StreamTask(train, valid, self.chosen["tbptt"], device, precision, self.language)
 
     def evaluate(self, network: nn.Module, name: str, task: StreamTask) -> TextEvaluation:
         """Score the network, called `name`, and n-grams on what validates and tests."""
@@ -143,7 +140,7 @@ def prepare(
                 "raise --vocabulary, lower --min-count, or read --level subword or character",
             )
         )
-    return GenerationJob(language, streams, options, len(rows))
+    return GenerationJob(language, streams, options, {"tbptt": options.tbptt or _TBPTT})
 
 
 def _by_position(rows: Sequence[str], options: Any, valid: Table | None) -> dict[str, np.ndarray]:
@@ -175,19 +172,27 @@ def _by_position(rows: Sequence[str], options: Any, valid: Table | None) -> dict
 
 
 @dataclass(frozen=True)
-class Window:
-    """One mini-batch: what is read, and what follows each token."""
+class TextChunk:
+    """One mini-batch.
+
+    Attributes:
+        read_BT: what is read.
+        next_N: what follows each real token, row by row.
+        lengths: real tokens of each row; None: all are.
+        begins: rows that begin with the first state, `(B,)`.
+    """
 
     read_BT: Tensor
-    next_BT: Tensor
-    begins: bool
+    next_N: Tensor
+    lengths: Tensor | None
+    begins: np.ndarray
 
     def __len__(self) -> int:
-        return self.read_BT.numel()  # tokens: windows at the end of an epoch are shorter
+        return len(self.next_N)
 
 
 class StreamTask:
-    """The training loop's view of a stream (`training.loop.Task`)."""
+    """The training loop's view of a text (`training.loop.Task`), cut into streams side by side."""
 
     score_name = "nats a token"
 
@@ -195,56 +200,50 @@ class StreamTask:
         self,
         train: np.ndarray,
         valid: np.ndarray,
-        bptt: int,
+        tbptt: int,
         device: str,
         precision: str,
         language: Language,
     ) -> None:
         self.carried: dict[str, Tensor] = {}
         self._train, self._valid = torch.from_numpy(train).long(), valid
-        self._bptt, self._device, self._precision = bptt, device, precision
+        self._tbptt, self._device, self._precision = tbptt, device, precision
         self._language = language
-        self._streams = 1
 
     def begin_epoch(self, share: float) -> None:
         """Nothing is carried from one epoch to the next."""
         self.carried = {}
 
-    def order(self, batch_size: int, shuffle: torch.Generator) -> list[tuple[int, int]]:
-        """Return an epoch's windows in time order, begun at another place each epoch."""
-        self._streams = batch_size
-        offset = int(torch.randint(min(self._bptt, self._spare + 1), (), generator=shuffle))
-        length = (len(self._train) - 1 - offset) // batch_size
-        return [(offset, start) for start in range(0, length, self._bptt)]
+    def order(self, batch_size: int, shuffle: torch.Generator) -> range:
+        """Lay out an epoch's mini-batches; return their numbers."""
+        lengths = np.array([len(self._train) - 1])
+        self._streams = Streams(lengths, batch_size, self._tbptt, cut=True, generator=shuffle)
+        return range(len(self._streams))
 
-    @property
-    def _spare(self) -> int:
-        """Tokens that may be left out at the beginning without losing a window."""
-        return max(0, len(self._train) - 1 - self._streams * self._bptt)
+    def batch(self, name: int) -> TextChunk:
+        """Return one mini-batch: the next chunk of every stream."""
+        chunk = self._streams[name]
+        place_N = torch.from_numpy(chunk.places()[1])
+        lengths = torch.from_numpy(chunk.lengths) if chunk.ragged else None
+        read_BT = padded(self._train[place_N], lengths, len(chunk), chunk.longest)
+        next_N = self._train[place_N + 1]
+        return TextChunk(read_BT.to(self._device), next_N.to(self._device), lengths, chunk.begins)
 
-    def batch(self, name: tuple[int, int]) -> Window:
-        """Return one window of every stream."""
-        offset, start = name
-        length = (len(self._train) - 1 - offset) // self._streams
-        stop = min(start + self._bptt, length)
-        rows = offset + length * torch.arange(self._streams)[:, None] + torch.arange(start, stop)
-        read, following = self._train[rows], self._train[rows + 1]
-        return Window(read.to(self._device), following.to(self._device), start == 0)
-
-    def loss(self, network: Any, batch: Window) -> Tensor:
-        """Return the mean loss of every token of the window; the state is carried on."""
-        state = begin(network, {} if batch.begins else self.carried, len(batch.read_BT))
+    def loss(self, network: Any, batch: TextChunk) -> Tensor:
+        """Return the mean loss of every token of the chunk; the state is carried on."""
+        begun = carry_on(network.recurrent, self.carried, batch.begins)
+        state = network.begin(begun, batch=len(batch.begins))
         with torch.autocast(self._device, torch.bfloat16, enabled=self._precision == "bf16"):
-            y_NV, state = network(batch.read_BT, state)
-        self.carried = carried_of(state)
-        return F.cross_entropy(y_NV.float(), batch.next_BT.reshape(-1))
+            y_NV, state = network(batch.read_BT, state, batch.lengths)
+        self.carried = carried_of(state.recurrent)
+        return F.cross_entropy(y_NV.float(), batch.next_N)
 
     def validate(self, network: nn.Module) -> tuple[float, float]:
         """Return the nats a token of the validation part, twice: they are loss and score."""
         nats = float(nats_of(network, self._valid).mean())
         return nats, nats
 
-    def name_input(self, batch: Window) -> str:
+    def name_input(self, batch: TextChunk) -> str:
         """Say where the batch stands."""
         text = self._language.vocabulary.decode(batch.read_BT[0, :20].cpu().numpy())
         return f"the first stream of the batch reads {text!r}"

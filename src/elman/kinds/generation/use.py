@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from elman.data.findings import Finding
@@ -56,17 +56,6 @@ class TextEvaluation:
             )[0]
             how = f"temperature {temperature:g}, seed {options.seed}"
             self.samples["generated"].append({"prompt": "", "text": text, "how": how})
-
-
-def begin(network: Any, carried: Mapping[str, Tensor], rows: int) -> Any:
-    """Return the state that a checkpoint's tensors hold, or the first one of so many rows."""
-    parts = tuple(carried[name] for name in sorted(carried))
-    return network.begin(parts or None, batch=rows)
-
-
-def carried_of(state: Any) -> dict[str, Tensor]:
-    """Return a state's tensors by name, without their history, as a checkpoint keeps them."""
-    return {str(place): part for place, part in enumerate(state.detach().recurrent)}
 
 
 def nats_of(network: Any, tokens: np.ndarray) -> np.ndarray:

@@ -48,6 +48,7 @@ class Input(ABC):
         kind: its name in `--input kind:column`.
         sequence: whether a row is a sequence of steps (else one vector).
         media: whether its cells are files (paths, or bytes), given to `encode` as `Source`s.
+        arrays: whether a cell that is a list of numbers is given to it as an array.
         columns: the columns that it reads.
         notes: what is worth telling of what was learnt.
     """
@@ -55,6 +56,7 @@ class Input(ABC):
     kind: ClassVar[str]
     sequence: ClassVar[bool] = True
     media: ClassVar[bool] = False
+    arrays: ClassVar[bool] = False
     columns: tuple[str, ...]
     notes: tuple[str, ...] = ()
 

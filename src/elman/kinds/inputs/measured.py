@@ -10,7 +10,7 @@ Legend: B batch, T time, C channels.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -37,6 +37,7 @@ class Measured(Input):
     """
 
     kind = "series"
+    arrays = True
     columns: tuple[str, ...]
     means: tuple[float, ...]
     scales: tuple[float, ...]
@@ -148,9 +149,9 @@ def _numbers(cell: Any) -> np.ndarray:
         inside = cell.strip()
         if inside.startswith("[") and inside.endswith("]"):
             inside = inside[1:-1].replace(",", " ")
-        parts: list[Any] = inside.split()
+        parts: Sequence[Any] = inside.split()
     elif isinstance(cell, list | tuple | np.ndarray):
-        parts = list(cell)
+        parts = cell  # pyright: ignore[reportAssignmentType]
     else:
         raise BadCellError(
             f"expected a series, got {shown(cell)}: a cell holds a list of numbers, or numbers "
@@ -158,12 +159,34 @@ def _numbers(cell: Any) -> np.ndarray:
         )
     if not len(parts):
         raise BadCellError(f"series of no steps; {_REMEDY}")
+    values = _at_once(parts)
+    return _one_by_one(parts) if values is None else values
+
+
+def _at_once(parts: Sequence[Any]) -> np.ndarray | None:
+    """Return the numbers if all plainly are some; a step at a time takes a hundred times longer."""
+    plain = (
+        parts.dtype.kind in "fiu"
+        if isinstance(parts, np.ndarray)
+        else set(map(type, parts)) <= {int, float, str}
+    )
+    try:
+        values = np.array(parts, np.float64) if plain else None
+    except (ValueError, OverflowError):
+        return None
+    # Written so that it is not true of what is no number.
+    return values if values is not None and (np.abs(values) <= _LARGEST).all() else None
+
+
+def _one_by_one(parts: Sequence[Any]) -> np.ndarray:
+    """Return the numbers, or say which step has none."""
+    parts = parts.tolist() if isinstance(parts, np.ndarray) else parts
     values = np.empty(len(parts))
     for place, part in enumerate(parts):
         try:
             # Text that reads nan or inf is no number; nor is a switch.
             values[place] = math.nan if isinstance(part, bool) else float(part)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             values[place] = math.nan
         if not abs(values[place]) <= _LARGEST:
             raise BadCellError(

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from elman.data.batch import Batch
 from elman.kinds.scaling import Scaling
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+LOSSES: dict[str, Callable[..., Tensor]] = {
     "huber": F.huber_loss,
     "mse": F.mse_loss,
     "mae": F.l1_loss,
@@ -86,6 +86,14 @@ class Forecast:
         if self.quantiles:
             return self._pinball(answer, batch.target).mean()
         return LOSSES[self.loss_name](answer.squeeze(-1), batch.target)
+
+    def losses(self, output_BSO: Tensor, batch: Batch) -> Tensor:
+        """Return the mean loss of each step's answer, (B, S)."""
+        answer = self.answer(output_BSO, batch)
+        if self.quantiles:
+            return self._pinball(answer, batch.target).flatten(2).mean(2)
+        each = LOSSES[self.loss_name](answer.squeeze(-1), batch.target, reduction="none")
+        return each.flatten(2).mean(2)
 
     def score(self, output_BSO: Tensor, batch: Batch) -> Tensor:
         """Return the sum over windows of their mean absolute error or pinball loss, scaled."""

@@ -75,15 +75,3 @@ class DecodingOptions(Options):
         None, "Most steps of an answer; if not given, half more than training's longest.", ge=1,
         le=MOST,
     )  # fmt: skip
-
-
-class StreamOptions(Options):
-    """Stream."""
-
-    bptt: int = option(
-        100,
-        "Steps that a gradient goes back (truncated backpropagation through time); the state is "
-        "carried on.",
-        ge=1,
-        le=MOST,
-    )

@@ -94,7 +94,7 @@ class Tags(Target):
         )
 
     def score(self, answers: Answers, truths: Sequence[Any]) -> dict[str, float | None]:
-        """Return accuracy over all steps, macro F1, and the share of rows without a wrong tag."""
+        """Return accuracy over all steps, macro F1, log loss, and the share of rows all right."""
         log_p_NK, truth_N = self._flat(answers, truths)
         scores = classification.exclusive_scores(log_p_NK, truth_N)
         wrong_R = self.errors(answers, truths)
@@ -103,6 +103,7 @@ class Tags(Target):
             "accuracy": scores["accuracy"],
             "macro_f1": scores["macro_f1"],
             "sentence_accuracy": whole,
+            "log_loss": scores["log_loss"],
         }
 
     def errors(self, answers: Answers, truths: Sequence[Any]) -> np.ndarray:
