@@ -50,6 +50,8 @@ __all__ = [  # noqa: RUF022 (grouped as a reader looks for them)
 def __getattr__(name: str) -> Any:
     if name == "load":
         return importlib.import_module("elman.model").Model.load
+    if name == "diagnosis":
+        return importlib.import_module("elman.diagnosis")
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("elman")
     if name not in _PUBLIC:

@@ -18,7 +18,7 @@ TINY = ["--split", "part", "--hidden", 4, "--epochs", 2, "--batch-size", 4, "--l
 TEXT = ["--embedding", 4, "--min-count", 1]
 SENTIMENT = ["--input", "text:text", "--target", "category:label", *TINY, *TEXT]
 NEXT = ("--input", "text", "--target", "next", "--hidden", 4, "--epochs", 2, *TEXT,
-        "--batch-size", 2, "--bptt", 5, "--level", "character", "--test", 0)  # fmt: skip
+        "--batch-size", 2, "--tbptt", 5, "--level", "character", "--test", 0)  # fmt: skip
 LINES = ["the king is here", "the queen is gone", "is the king gone", "here is the queen"]
 
 

@@ -21,6 +21,7 @@ VERBS: dict[str, str] = {
     "predict": "Answer a table's rows, or forecast what follows them, with a run's model.",
     "generate": "Go on with a text, with the model of a run on text.",
     "evaluate": "Score a run's model on a table, beside the baselines.",
+    "diagnose": "Say how far a run's network remembers, what its gates do, and what would help.",
     "report": "Write a run's report again.",
     "data": "List and fetch public data sets.",
     "info": "Versions, devices and engines, and why one cannot run here.",

@@ -32,7 +32,7 @@ def with_options(
         name: (field, group.__doc__ or "")
         for group in groups
         for name, field in group.model_fields.items()
-        if name not in leave_out
+        if name not in leave_out and not _of_a_base(name, group, groups)
     }
 
     def command(**arguments: Any) -> Any:
@@ -45,6 +45,12 @@ def with_options(
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__doc__ = function.__doc__
     return command
+
+
+def _of_a_base(name: str, group: type[Options], groups: Sequence[type[Options]]) -> bool:
+    """Return whether another of the groups has the option, which this one inherits from it."""
+    bases = [base for base in groups if base is not group and issubclass(group, base)]
+    return any(name in base.model_fields for base in bases)
 
 
 def _parameter(name: str, field: FieldInfo, title: str) -> inspect.Parameter:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elman.files import write_atomically
-from elman.report import about, forecasts, scores
+from elman.report import about, diagnosis, forecasts, scores
 from elman.report.blocks import Picture, Section
 from elman.report.examples import answers, gallery, scoring, summary, texts
 from elman.report.figures.canvas import PALETTE, with_prefix
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 
-_RUN = (about.training, about.configuration, about.versions)
+_RUN = (about.training, diagnosis.diagnosis, about.configuration, about.versions)
 # Job of a run -> what its page shows, in order; a section that has nothing to show is None.
 SECTIONS: dict[str, tuple[Callable[[RunData], Section | None], ...]] = {
     "forecasting": (
@@ -32,6 +32,7 @@ SECTIONS: dict[str, tuple[Callable[[RunData], Section | None], ...]] = {
         scores.horizon,
         scores.residuals,
         forecasts.worst,
+        diagnosis.diagnosis,
         about.configuration,
         about.versions,
     ),

@@ -18,6 +18,7 @@ from elman.errors import InputError
 from elman.report.examples.samples import Samples, read_samples
 from elman.report.run_data import RunData, as_float, is_number, job_of, parse_times
 
+_DIAGNOSIS = 1  # the format of diagnosis.json
 _NEEDED = ("split", "origin", "step", "time", "target", "truth", "forecast")
 
 
@@ -53,7 +54,10 @@ def read_run(folder: Path) -> RunData:
         if job == "examples":
             answers = _read_answers(predictions, notes)
         samples = read_samples(folder / "samples.json", notes)
-    return RunData(folder, config, config_text, model, metrics, forecasts, notes, answers, samples)
+    return RunData(
+        folder, config, config_text, model, metrics, forecasts, notes, answers, samples,
+        _read_diagnosis(folder / "diagnosis.json", notes),
+    )  # fmt: skip
 
 
 def _read_text(path: Path) -> str:
@@ -74,6 +78,20 @@ def _read_model(path: Path) -> dict[str, Any]:
     if not isinstance(model, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(model).__name__}")
     return model
+
+
+def _read_diagnosis(path: Path, notes: list[str]) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        notes.append(f"diagnosis.json is damaged ({error.msg}): ask `elman diagnose` again.")
+        return {}
+    if not isinstance(found, dict) or found.get("format") != _DIAGNOSIS:
+        notes.append("diagnosis.json is of another version: ask `elman diagnose` again.")
+        return {}
+    return found
 
 
 def _read_config(path: Path, text: str) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class RunData:
         predictions: forecasts with parsed times; None without, and for another job.
         answers: the rows of predictions.csv for a job of examples, as text; None without.
         samples: what samples.json holds; empty for forecasts.
+        diagnosis: what diagnosis.json holds; empty where nobody asked for one.
         series: the raw data for the data plot of forecasts (see `write_report`).
         notes: what is missing or damaged.
     """
@@ -52,6 +53,7 @@ class RunData:
     notes: list[str] = field(default_factory=list)
     answers: pl.DataFrame | None = None
     samples: Samples = field(default_factory=Samples)
+    diagnosis: dict[str, Any] = field(default_factory=dict)
     series: Mapping[str, Any] | None = None
 
     @cached_property

@@ -25,9 +25,11 @@ from elman.data.batch import Batch
 from elman.errors import DivergenceError
 from elman.training import checkpoint
 from elman.training.checkpoint import Progress
+from elman.training.clipping import clip_adaptive
 from elman.training.observer import EpochMetrics, Observer
 from elman.training.options import TrainingOptions
 from elman.training.randomness import derive, generator, own_randomness, seed_device
+from elman.training.watch import Watch
 
 _PLATEAU = 5  # epochs without a better score, where patience does not say
 
@@ -93,6 +95,7 @@ class Trainer:
         self._parameters = list(self.network.parameters())
         self._device = self._parameters[0].device
         self.progress = Progress()
+        self._watch = Watch(self.network, self.observer, self.options.clip_norm)
         decay = self.options.average
         self.average = Average(self.network, decay) if decay else None
         self._carried: dict[str, Tensor] = {}
@@ -167,14 +170,18 @@ class Trainer:
         seed_device(self._device, seed)
         for parameter in self._parameters:
             parameter.grad = None
-        loss = self.task.loss(self.network, batch)
-        loss.backward()
+        with self._watch.listening(progress.batch):
+            loss = self.task.loss(self.network, batch)
+            loss.backward()
         norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         loss_value, norm_value = loss.item(), norm.item()
         if not math.isfinite(loss_value) or not math.isfinite(norm_value):
             raise DivergenceError(self._why_not_finite(batch, loss_value))
+        self._watch.step(loss_value, norm_value)
         if options.clip_norm and norm_value > options.clip_norm:
             nn.utils.clip_grads_with_norm_(self._parameters, options.clip_norm, norm)
+        if options.clip_adaptive:
+            clip_adaptive(self._parameters, options.clip_adaptive)
         if options.clip_value:
             nn.utils.clip_grad_value_(self._parameters, options.clip_value)
         self.optimizer.step()
@@ -206,11 +213,13 @@ class Trainer:
             progress.best_score, progress.best_epoch = score, progress.epoch
         if best or self.options.keep == "last":
             self.best = state
+        train_loss = progress.loss_sum / progress.examples
+        self._watch.epoch(progress.epoch, train_loss)
         self.observer.epoch(
             EpochMetrics(
                 epoch=progress.epoch,
                 step=progress.step,
-                train_loss=progress.loss_sum / progress.examples,
+                train_loss=train_loss,
                 valid_loss=valid_loss,
                 valid_score=score,
                 gradient_norm=progress.norm_sum / progress.examples,
