@@ -2,6 +2,7 @@
 
     python recipes/run.py                     every recipe: days
     python recipes/run.py splice imdb         two of them
+    python recipes/run.py --threads 1 imdb    each run on one thread
     python recipes/run.py --smoke             each on a slice of its data, to prove that it runs
 
 A run is `elman fit --config recipes/NAME.yaml --seed N` into runs/recipes/NAME/N. One that was
@@ -42,6 +43,7 @@ def main() -> None:
     published = read_published()
     parser = argparse.ArgumentParser(description="Run recipes as a user would.")
     parser.add_argument("recipes", nargs="*", metavar="RECIPE", choices=[[], *published])
+    parser.add_argument("--threads", type=int, help="of each run; else as elman fit has it")
     parser.add_argument("--smoke", action="store_true", help="small slices, to prove that it runs")
     parser.add_argument("--table", action="store_true", help="only write the table anew")
     arguments = parser.parse_args()
@@ -50,7 +52,7 @@ def main() -> None:
         chosen = {HERE / f"{name}.yaml": published[name] for name in names}
         sys.exit(smoke(chosen, RUNS / "data"))
     for name in [] if arguments.table else names:
-        write_result(name, published[name])
+        write_result(name, published[name], arguments.threads)
     write_table(published)
 
 
@@ -59,8 +61,8 @@ def read_published() -> dict[str, dict[str, Any]]:
     return yaml.safe_load((HERE / "published.yaml").read_text())
 
 
-def write_result(name: str, published: dict[str, Any]) -> None:
-    folders = [run(name, seed) for seed in range(published.get("seeds", SEEDS))]
+def write_result(name: str, published: dict[str, Any], threads: int | None) -> None:
+    folders = [run(name, seed, threads) for seed in range(published.get("seeds", SEEDS))]
     result = summarise(published, folders) | {"cores": os.cpu_count()}
     path = HERE / "results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
@@ -68,7 +70,7 @@ def write_result(name: str, published: dict[str, Any]) -> None:
     print("\n".join(table_of({name: result})[2:]), flush=True)
 
 
-def run(name: str, seed: int) -> Path:
+def run(name: str, seed: int, threads: int | None) -> Path:
     """Fit one recipe with one seed, or go on where that stopped; return its run folder."""
     folder, recipe = RUNS / "recipes" / name / str(seed), HERE / f"{name}.yaml"
     if (folder / "config.yaml").exists():
@@ -82,6 +84,7 @@ def run(name: str, seed: int) -> Path:
             table = fetch(dataset_of(recipe), RUNS / "data")
             command += [str(table), "--config", str(recipe), "--seed", str(seed)]
             command += ["--out", str(folder)]
+            command += [] if threads is None else ["--threads", str(threads)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder
 

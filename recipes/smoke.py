@@ -34,7 +34,7 @@ LETTERS = 20_000
 # What a recipe sets is made as small as this, if it is larger.
 _SMALL = {
     "epochs": 1, "hidden": 8, "embedding": 8, "channels": 4, "picture_features": 8, "frames": 4,
-    "folds": 2, "vocabulary": 200, "max_length": 40, "bptt": 20, "batch_size": 16, "beam": 2,
+    "folds": 2, "vocabulary": 200, "max_length": 40, "tbptt": 20, "batch_size": 16, "beam": 2,
 }  # fmt: skip
 _BY_TIME = ("forecast",)
 

@@ -223,7 +223,10 @@ def shown(metric: str, value: float, *, like: float | None = None, more: int = 0
     size = abs(value if like is None else like)
     if size >= 1000:
         return f"{value:,.{more}f}"
-    return f"{value:.{more + (1 if size >= 10 or metric in _TO_A_HUNDRED else 3)}f}"
+    decimals = 1 if size >= 10 or metric in _TO_A_HUNDRED else 3
+    if 0 < size < 0.01:
+        decimals = 1 - math.floor(math.log10(size))  # two digits that say something
+    return f"{value:.{more + decimals}f}"
 
 
 def duration(seconds: float) -> str:

@@ -1,8 +1,8 @@
 """Named data sets: fetched from their public source, checked, and written as one table each.
 
 Nothing of them is part of Elman. A set is one record of `DATASETS`: where its files lie, their
-SHA-256, and what makes a table of them. Some sets need no file: one ships inside matplotlib, one
-follows from its equation.
+SHA-256, and what makes a table of them. Some sets need no file: one ships inside matplotlib, some
+follow from an equation or a rule.
 """
 
 from __future__ import annotations
@@ -53,6 +53,12 @@ def content_sha256(frame: pl.DataFrame) -> str:
     """Return the SHA-256 of a table's content: the same for any kind of file it is kept in."""
     digest = hashlib.sha256()
     for column in frame:
+        if isinstance(column.dtype, pl.List):  # of numbers
+            digest.update(
+                f"{column.name}\n{column.dtype}\n{column.list.len().to_list()}\n".encode()
+            )
+            digest.update(column.explode().to_numpy().tobytes())
+            continue
         cells = column if column.dtype == pl.Binary else column.cast(pl.String).cast(pl.Binary)
         sizes = cells.bin.size().fill_null(0)
         digest.update(f"{column.name}\n{','.join(map(str, sizes))}\n".encode())
@@ -79,9 +85,9 @@ def _write(dataset: Dataset, path: Path) -> None:
 
 
 def _is_right(dataset: Dataset, path: Path) -> bool:
-    if dataset.files is None:
+    if dataset.files is None and not dataset.sha256:
         return path.read_bytes() == _as_file(dataset, {})
-    if dataset.make is None:
+    if dataset.files is not None and dataset.make is None:
         return not dataset.files.wrong(dict.fromkeys(dataset.files.names, path.read_bytes()))
     try:
         return content_sha256(read_table(path).frame) == dataset.sha256

@@ -21,7 +21,7 @@ class Dataset:
         licence: as its source states it.
         files: what it is made of; None if nothing is needed.
         make: makes the table of the files; None if the only file is the table.
-        sha256: of the table's content (`content_sha256`) where it is made of files.
+        sha256: of the table's content (`content_sha256`) where it is made of files, or is large.
         kind: suffix of the table's file.
         media: whether the files are kept beside the table, in a folder `<name>`.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from elman.data.named import tables
 from elman.data.named.dataset import Dataset
 from elman.data.named.sources import Archive, Files, archive, raw
@@ -267,6 +269,68 @@ _MNIST_PNG = Dataset(
     kind=".parquet",
 )
 
+
+def _pixels(name: str, description: str, sha256: str, seed: int | None = None) -> Dataset:
+    return Dataset(
+        name,
+        f"{description}: 70,000 rows of pixels (a list of 784, 0 to 255), digit, split (60,000 "
+        "train, 10,000 test)",
+        _MNIST_PNG.origin,
+        _MNIST_PNG.licence,
+        _MNIST_PNG.files,
+        make=partial(tables.mnist_pixels, seed=seed),
+        sha256=sha256,
+        kind=".parquet",
+    )
+
+
+_MNIST_PIXELS = _pixels(
+    "mnist_pixels",
+    "handwritten digits, a pixel a step, row by row",
+    "b0262c21271cac1b12e8c485aa4e50a4957294fc4804d26a48b13988ba282bf5",
+)
+
+_MNIST_PERMUTED = _pixels(
+    "mnist_permuted",
+    "handwritten digits, a pixel a step, all in one random order (seed 0)",
+    "6ce1c2ee3f88495407ded9c8612e16935a97672e7d0b66b4fb575cb24b2a7fb4",
+    seed=0,
+)
+
+
+def _adding(num_steps: int, sha256: str) -> Dataset:
+    return Dataset(
+        f"adding_{num_steps}",
+        f"the adding problem of {num_steps:,} steps: 23,000 rows of value and marker (lists), sum "
+        "(of the two values marked 1), split (20,000 train, 1,000 valid, 2,000 test)",
+        f"its rule (Hochreiter & Schmidhuber 1997), with the seed {num_steps}",
+        _CHAOS.licence,
+        make=partial(tables.adding, num_steps=num_steps),
+        sha256=sha256,
+        kind=".parquet",
+    )
+
+
+_ADDING = [
+    _adding(150, "70ceb047aaa2ed173fde65cb57deceb0f5950a5a4a44eb8c48c92618a3777716"),
+    _adding(200, "7c69d35c7d57748cb3a9b02ac6f57dcea7bf66176332c4f6b918f7a1f25d7592"),
+    _adding(300, "a185970b02c7b122a88c14fab41ec02e2c2b7bcbd4dfe5d419f26f598c911af7"),
+    _adding(400, "0fc951050f7995d7c9a4deb28c50cf307e3f8ced85088b7aad98bcae7d3280b4"),
+    _adding(1000, "8a7b5169e1cd1f3fd8bdb653249c8734c68f59749eb508c201682c5e73aa85c9"),
+]
+
+_COPYING = Dataset(
+    "copy_200",
+    "the copy task over 200 blanks: 23,000 rows of symbols (10 of a to h, blanks, a delimiter >, "
+    "blanks; 220 steps, with spaces between them), answer (blanks, then the 10), split (20,000 "
+    "train, 1,000 valid, 2,000 test)",
+    "its rule (Hochreiter & Schmidhuber 1997), with the seed 200",
+    _CHAOS.licence,
+    make=partial(tables.copying, blanks=200),
+    sha256="316117680e0d4e914e6d46052a495d3a95aca26525753e8675f8a29b5272f5ab",
+    kind=".parquet",
+)
+
 _MULTI30K = Dataset(
     "multi30k",
     "captions in English and German (Elliott et al. 2016): 31,014 rows of en, de, split (29,000 "
@@ -343,5 +407,6 @@ DATASETS = {
         _GOOG, _CHAOS, _RIDERSHIP, _STOCKS, _SUNSPOTS, _TEMPERATURES,
         _REVIEWS, _REVIEWS_LONG, _UD_ENGLISH, _MULTI30K, _SHAKESPEARE, _PTB,
         _SPOKEN_DIGITS, _SPLICE, _VIDEO_SHAPES, _FLICKR8K, _MNIST_PNG,
+        *_ADDING, _COPYING, _MNIST_PIXELS, _MNIST_PERMUTED,
     )
 }  # fmt: skip

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from elman.data.named.sources import Contents
-from elman.data.synthetic import mackey_glass
+from elman.data.synthetic import adding_problem, copy_memory, mackey_glass, permutation
 
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _MOTIONS = {
@@ -27,6 +27,8 @@ _MOTIONS = {
     "horizontal": "from side to side",
     "vertical": "up and down",
 }
+_BLANK, _DELIMITER = "_", ">"
+_SYMBOLS = np.array([*"abcdefgh", _BLANK, _DELIMITER])
 _SPLITS = {"train": "train", "val": "valid", "valid": "valid", "dev": "valid", "test": "test"}
 
 
@@ -42,6 +44,25 @@ def goog(_: Contents) -> pl.DataFrame:
 def chaos(_: Contents) -> pl.DataFrame:
     """The Mackey-Glass series, from its equation."""
     return pl.DataFrame({"x": mackey_glass(3000)})
+
+
+def adding(_: Contents, *, num_steps: int) -> pl.DataFrame:
+    """The adding problem: a row's values and markers, and the sum of the values marked."""
+    split = _shares(train=20_000, valid=1000, test=2000)
+    value_RT, marker_RT, sum_R = adding_problem(len(split), num_steps, seed=num_steps)
+    return pl.DataFrame(
+        {"value": _lists(value_RT), "marker": _lists(marker_RT), "sum": sum_R, "split": split}
+    )
+
+
+def copying(_: Contents, *, blanks: int) -> pl.DataFrame:
+    """The copy task, symbols as the letters a to h: what is read, what is asked step by step."""
+    split = _shares(train=20_000, valid=1000, test=2000)
+    texts = [
+        [" ".join(row) for row in _SYMBOLS[symbol_RT].tolist()]
+        for symbol_RT in copy_memory(len(split), blanks, seed=blanks)
+    ]
+    return pl.DataFrame({"symbols": texts[0], "answer": texts[1], "split": split})
 
 
 def imdb(files: Contents) -> pl.DataFrame:
@@ -168,6 +189,27 @@ def mnist(files: Contents) -> pl.DataFrame:
     return pl.concat(parts)
 
 
+def mnist_pixels(files: Contents, *, seed: int | None = None) -> pl.DataFrame:
+    """Handwritten digits as their pixels, row by row from the top, or permuted all alike."""
+    parts = []
+    for prefix, split in (("train", "train"), ("t10k", "test")):
+        digits = _idx(files[f"{prefix}-labels-idx1-ubyte"])
+        images = _idx(files[f"{prefix}-images-idx3-ubyte"])
+        pixel_RT = images.reshape(len(images), -1)
+        if seed is not None:
+            pixel_RT = pixel_RT[:, permutation(pixel_RT.shape[1], seed=seed)]
+        parts.append(
+            pl.DataFrame(
+                {
+                    "pixels": _lists(pixel_RT),
+                    "digit": digits.astype(np.int64),
+                    "split": [split] * len(digits),
+                }
+            )
+        )
+    return pl.concat(parts)
+
+
 def multi30k(files: Contents) -> pl.DataFrame:
     """Pairs of lines, English and German."""
     parts = [
@@ -194,6 +236,16 @@ def ptb(files: Contents) -> pl.DataFrame:
         )
     ]
     return pl.concat(parts)
+
+
+def _shares(**rows: int) -> list[str]:
+    return [part for part, number in rows.items() for _ in range(number)]
+
+
+def _lists(values_RT: np.ndarray) -> pl.Series:
+    """Return rows as a column of lists."""
+    column = pl.Series(np.ascontiguousarray(values_RT))
+    return column.arr.to_list()
 
 
 def _lines(content: bytes) -> list[str]:
