@@ -28,6 +28,16 @@ class TestRefusals:
     def test_options_that_nothing_reads(self, weekly):
         with pytest.raises(InputError, match=r"nonlinearity 'relu'.*cell=rnn"):
             quick(cell="gru", nonlinearity="relu")
+        for options, message in (
+            ({"cell": "rnn", "forget_bias": 1.0}, "forget_bias=1.0: RNNCell has no forget gate"),
+            ({"cell": "gru", "zoneout_cell": 0.1}, "zoneout_cell=0.1: GRUCell has no state c"),
+            ({"skip": "highway"}, "skip='highway': .* num_layers is 1"),
+            ({"init": "identity"}, "init='identity': for a plain RNN"),
+            ({"recurrent_dropot": 0.1}, "did you mean 'recurrent_dropout'"),
+            ({"memory": "less"}, "memory: 'less' is not known"),
+        ):
+            with pytest.raises(InputError, match=message):
+                quick(**options)
         findings = quick(categories="day_type").check(weekly)
         assert "--categories day_type" in str(findings[0])
 

@@ -44,7 +44,7 @@ FACTORS = {
     "state": ["with gradient", "without"],
     "recurrent_mask": [False, True],
     "zoneout": [None, "binary", "fractional", "last state only"],
-    "recompute": [False, True],
+    "kept": ["all", "recompute", "sqrt"],
     "loss": ["y", "final", "last state", "y and final"],
     "wanted": ["all", "all but x", "x only"],
     "memory": ["plain", "poisoned", "strided"],
@@ -63,7 +63,7 @@ class Case:
     state: str
     recurrent_mask: bool
     zoneout: str | None
-    recompute: bool
+    kept: str
     loss: str
     wanted: str
     memory: str
@@ -173,7 +173,7 @@ def everything(case, cell, tensors, dtype, engine):
             reverse=case.reverse,
             recurrent_mask=mask if mask is None else lay_out(mask.to(dtype), case.memory),
             zoneout=zoneout,
-            recompute=case.recompute,
+            memory=case.kept,
             engine=engine,
         )
         results = {"y": y} | {f"final {n}": s for n, s in zip(cell.state_names, final, strict=True)}
@@ -280,7 +280,7 @@ def plain(kind, **changes):
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_rows(native, kind):
     check(plain(kind, sizes=(0, 5, 3, 4)))
-    check(plain(kind, sizes=(0, 5, 3, 4), lengths="full", recompute=True))
+    check(plain(kind, sizes=(0, 5, 3, 4), lengths="full", kept="recompute"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -289,7 +289,7 @@ def test_core_recompute_gives_the_very_same(native, kind):
         case = plain(kind, sizes=sizes, lengths="ragged")
         cell, tensors = draw(case)
         kept = everything(case, cell, tensors, torch.float32, "native")
-        again = Case(**{**asdict(case), "recompute": True})
+        again = Case(**{**asdict(case), "kept": "recompute"})
         results = everything(again, cell, tensors, torch.float32, "native")
         assert all(torch.equal(results[name], value) for name, value in kept.items())
 

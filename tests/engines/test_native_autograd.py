@@ -23,7 +23,8 @@ LAYERS = {
     "gru before": lambda *s, **o: GRU(*s, reset_after=False, **o),
     "lstm": lambda *s, **o: LSTM(*s, **o),
     "lstm proj": lambda *s, **o: LSTM(*s, proj_size=3, **o),
-    "recompute": lambda *s, **o: LSTM(*s, recompute=True, **o),
+    "recompute": lambda *s, **o: LSTM(*s, memory="recompute", **o),
+    "sqrt": lambda *s, **o: LSTM(*s, memory="sqrt", **o),
 }
 
 pytestmark = pytest.mark.usefixtures("forced")

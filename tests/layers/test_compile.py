@@ -24,7 +24,7 @@ LAYERS = {
     "lstm": lambda *s, **o: LSTM(*s, **o),
     "lstm proj": lambda *s, **o: LSTM(*s, proj_size=3, **o),
     "lstm without bias": lambda *s, **o: LSTM(*s, bias=False, **o),
-    "recompute": lambda *s, **o: LSTM(*s, recompute=True, **o),
+    "recompute": lambda *s, **o: LSTM(*s, memory="recompute", **o),
     "stack": lambda *s, **o: GRU(*s, num_layers=2, bidirectional=True, **o),
     "recurrent": lambda *s, **o: Recurrent(GRUCell(*s), **o),
 }
@@ -121,16 +121,14 @@ def test_dynamic_sizes_through_autograds_tracing():
             torch.testing.assert_close(got, value, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("memory", ["all", "recompute"])
 @pytest.mark.parametrize("cell", [RNNCell(3, 5), GRUCell(3, 5), LSTMCell(3, 5, proj_size=2)])
-def test_lengths_inside_a_compiled_program(cell, recompute):
+def test_lengths_inside_a_compiled_program(cell, memory):
     """The layers look into their lengths, which ends a graph; whoever calls unroll need not."""
 
     def run(x, lengths):
         state = cell.initial_state(x.shape[1])
-        y, final = engines.unroll(
-            cell, x, state, lengths=lengths, recompute=recompute, engine="native"
-        )
+        y, final = engines.unroll(cell, x, state, lengths=lengths, memory=memory, engine="native")
         return y.sin().sum() + sum(part.cos().sum() for part in final)
 
     compiled = torch.compile(run, backend="aot_eager", fullgraph=True, dynamic=True)

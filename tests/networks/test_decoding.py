@@ -82,7 +82,13 @@ def every_sequence(longest, never=()):
 
 @pytest.mark.parametrize("penalty", [0.0, 0.7, 1.0, 2.0])
 @pytest.mark.parametrize(
-    "values", [{"cell": "lstm"}, {"cell": "gru", "input_feeding": True}], ids=str
+    "values",
+    [
+        {"cell": "lstm"},
+        {"cell": "gru", "input_feeding": True},
+        {"cell": "gru", "layers": 2, "skip": "highway", "zoneout": 0.3},
+    ],
+    ids=str,
 )
 def test_a_beam_wide_enough_finds_the_best_of_every_sequence(values, penalty) -> None:
     decoder, state = attending(**values)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from elman.layers import GRU, LSTM, RNN
+from elman.layers import GRU, LSTM, RNN, LayerOptions
 from elman.layers.pooling import POOLINGS
 from elman.networks import NETWORKS, SeqToSeq, SeqToVector, build, output_width, recurrent_layer
 from elman.networks.options import NetworkOptions
-from elman.networks.states import carried_of, carry_on
+from elman.networks.states import carried_of, carry_on, first_state
 
-from .conftest import compare, gradients, mixed
+from .conftest import M, a_decoder, compare, gradients, mixed
 
 CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 B, T, I, H, O = 4, 7, 3, 5, 2  # noqa: E741
@@ -214,6 +214,48 @@ def test_a_layer_as_the_options_say_or_otherwise() -> None:
     assert output_width(layer) == 2 * H
     other = recurrent_layer(given, I, bidirectional=False, hidden=3, layers=1)
     assert (other.num_layers, other.dropout, output_width(other)) == (1, 0.0, 3)
+
+
+def test_what_goes_around_the_cells_reaches_the_layer() -> None:
+    around = {
+        "input_dropout": 0.1, "recurrent_dropout": 0.2, "zoneout": 0.3, "zoneout_cell": 0.4,
+        "weight_drop": 0.5, "skip": "residual", "learn_state": True, "init": "orthogonal",
+        "forget_bias": 1.5, "memory": "sqrt",
+    }  # fmt: skip
+    layer = recurrent_layer(options(cell="lstm", layers=2, **around), I)
+    assert dict(layer.options) == around | {"chrono": None}
+    assert recurrent_layer(options(cell="gru", chrono=9), I).options.chrono == 9
+    assert set(around) | {"chrono"} == set(LayerOptions.model_fields)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("skip", ["residual", "highway"])
+def test_with_skips_a_sequence_ends_with_its_last_output(skip, bidirectional) -> None:
+    """Its last state knows nothing of what went past the layer."""
+    torch.manual_seed(3)
+    given = options(cell="gru", layers=2, skip=skip, bidirectional=bidirectional)
+    network = build("seq-to-vector", given, I, O).double()
+    x, lengths = torch.randn(3, 6, I, dtype=torch.float64), [6, 2, 4]
+    y = network(x, lengths)
+    for row, length in enumerate(lengths):
+        hidden_TH, _ = network.recurrent(x[row, :length].unsqueeze(0))
+        last = hidden_TH[0, -1]
+        if bidirectional:
+            last = torch.cat([last[:H], hidden_TH[0, 0, H:]])
+        torch.testing.assert_close(y[row], network.head(last), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(network(x[:1])[0], y[0], rtol=1e-12, atol=1e-12)
+
+
+def test_a_learnt_state_begins_every_sequence_and_a_bridge_leaves_none_to_learn() -> None:
+    generator = a_decoder(cell="lstm", learn_state=True)
+    assert generator.recurrent.h_0.shape == (1, H)
+    begun = generator.begin(batch=3)
+    for part, learnt in zip(begun.recurrent, ("h_0", "c_0"), strict=True):
+        assert torch.equal(part, generator.recurrent.get_parameter(learnt).expand(1, 3, H))
+    assert "h_0" not in dict(a_decoder(M, learn_state=True).recurrent.named_parameters())
+    first = first_state(generator.recurrent, 2)
+    state = carry_on(generator.recurrent, carried_of(first), np.array([True, False]))
+    assert all(torch.equal(part, learnt) for part, learnt in zip(state, first, strict=True))
 
 
 class TestCarriedOn:

@@ -183,7 +183,7 @@ def test_schedules():
     assert halved == [1.0, 1.0, 1.0, 0.5, 0.5, 0.25]
 
 
-def test_clipping_by_norm_and_by_value():
+def test_clipping_by_norm_by_value_and_adaptively():
     def step(**given):
         network = make_network()
         before = network.weight.item(), network.bias.item()
@@ -205,6 +205,9 @@ def test_clipping_by_norm_and_by_value():
     assert math.hypot(*by_norm) == pytest.approx(1.0, rel=1e-3)
     _, by_value = step(clip_value=20.0)
     assert by_value == pytest.approx([20, 10], rel=1e-3)
+    _, adaptively = step(clip_adaptive=0.5)
+    halves = [abs(parameter.item()) / 2 for parameter in make_network().parameters()]
+    assert adaptively == pytest.approx(halves, rel=1e-3)
 
 
 def test_a_loss_that_is_not_finite_stops_training_and_names_where(tmp_path):

@@ -1,39 +1,51 @@
 """Engines: ways of running a cell through time, behind one door, `unroll`.
 
 An engine is a module with three functions: `unavailable` and `refuses`, which answer with a
-reason or None, and `unroll`; and RECOMPUTES, whether it honours `recompute` itself. Adding one is
-adding its line to `ENGINES`.
+reason or None, and `unroll`; and RECOMPUTES, whether it honours memory="recompute" itself. Adding
+one is adding its line to `ENGINES`.
 Shapes: T time, B batch, I input features, H output features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from torch import Tensor, is_grad_enabled
-from torch._C import _get_tracing_state, _is_any_autocast_enabled
+from torch import bool as bool_
+from torch._C import (
+    _are_functorch_transforms_active,
+    _get_tracing_state,
+    _is_any_autocast_enabled,
+)
+from torch._compile import _disable_dynamo  # torch.compiler.disable, but loaded when first called
 from torch.autograd import forward_ad
 from torch.compiler import is_compiling
-from torch.utils.checkpoint import checkpoint
+from torch.nn import Module
 
 from elman.cells import Cell, GatedCell, State
-from elman.engines import aten, native, reference
-from elman.engines.how import How
+from elman.engines import aten, native, reference, segments
+from elman.engines.how import How, See
 from elman.errors import InputError, unknown
 
 __all__ = [
     "ENGINES",
+    "MEMORIES",
     "Engine",
     "How",
+    "See",
+    "Watcher",
     "available_engines",
     "choose",
     "engine",
+    "in_segments",
     "record",
     "steps_natively",
     "unroll",
+    "watching",
 ]
 
 
@@ -42,7 +54,7 @@ class Engine(Protocol):
 
     @property
     def RECOMPUTES(self) -> bool:  # noqa: N802 - a module's constant
-        """Whether it honours `recompute` itself."""
+        """Whether it honours memory="recompute" itself."""
         ...
 
     def unavailable(self) -> str | None:
@@ -62,11 +74,18 @@ class Engine(Protocol):
 ENGINES: dict[str, Engine] = {"native": native, "aten": aten, "reference": reference}
 
 
+MEMORIES = ("all", "recompute", "sqrt")
+
+# Hears of each unrolling, and returns what is to see its steps.
+Watcher = Callable[[Cell, Tensor, State, How], See]
+
+
 class Context(NamedTuple):
-    """What the `with` blocks around a call ask: the engine forced, and the records to write."""
+    """What `with` blocks around a call ask: the engine forced, records to write, who watches."""
 
     forced: str | None = None
     records: tuple[set[str], ...] = ()
+    watcher: Watcher | None = None
 
 
 _plain = Context()
@@ -82,7 +101,7 @@ def unroll(
     reverse: bool = False,
     recurrent_mask: Tensor | None = None,
     zoneout: tuple[Tensor | None, ...] | None = None,
-    recompute: bool = False,
+    memory: str = "all",
     engine: str | None = None,
 ) -> tuple[Tensor, State]:
     """Run a cell over a batch of sequences, with the fastest engine that can.
@@ -99,11 +118,15 @@ def unroll(
             same at every step: variational recurrent dropout (Gal and Ghahramani, 2016). Before
             the GRU's reset gate, and not in its blend of old and new. A `GatedCell` only. It gets
             no gradient.
-        zoneout: a mask (T, B, size) or None for each state name: the state becomes
-            mask * old + (1 - mask) * new, and the output is the first of it (Krueger et al.,
-            2017). An LSTM's new h comes from the new c before the mask. It gets no gradient.
-        recompute: keep only the states for the backward pass, and compute the gates again there:
-            less memory, more time, the same numbers.
+        zoneout: a mask (T, B, size), in the input's dtype or bool, or None for each state name: the
+            state becomes mask * old + (1 - mask) * new, and the output is the first of it (Krueger
+            et al., 2017). An LSTM's new h comes from the new c before the mask. It gets no
+            gradient.
+        memory: what is kept for the backward pass. "all" of it; "recompute": the states, and the
+            gates are computed again there; "sqrt": the states of every √T-th step, and all between
+            is computed again, so that memory grows with √T, beside input and output (Chen et al.,
+            2016). Less memory, more time, the same gradients to rounding. An engine that cannot
+            recompute gates alone does "sqrt" instead.
         engine: the one to use; None takes the one forced by `engine(...)`, or chooses.
 
     Returns:
@@ -114,15 +137,101 @@ def unroll(
         InputError: if the engine asked for is unknown or cannot run this, or if a user's cell,
             whose recurrent weights are not known, is given a `recurrent_mask`.
     """
+    if memory != "all" and memory not in MEMORIES:
+        raise unknown("memory", memory, MEMORIES)
     if recurrent_mask is not None or zoneout is not None:
         _check_masks(cell, x_TBI, recurrent_mask, zoneout)
-    how = How(lengths, reverse, recurrent_mask, zoneout, recompute)
+    how = How(lengths, reverse, recurrent_mask, zoneout, memory)
+    if (watcher := _watcher()) is not None:
+        how = replace(how, zoneout=_masks(zoneout, x_TBI, 0, len(x_TBI)))
+        how = replace(how, see=watcher(cell, x_TBI, state, how))
+        return reference.unroll(cell, x_TBI, state, how)
     name = choose(cell, x_TBI, how, engine=engine)
     _note(name)
     module = ENGINES[name]
-    if recompute and not module.RECOMPUTES and is_grad_enabled():
-        return checkpoint(module.unroll, cell, x_TBI, state, how, use_reentrant=False)
-    return module.unroll(cell, x_TBI, state, how)
+    if memory == "all" or (memory == "recompute" and module.RECOMPUTES):
+        if zoneout is not None:
+            how = replace(how, zoneout=_masks(zoneout, x_TBI, 0, len(x_TBI)))
+        return module.unroll(cell, x_TBI, state, how)
+
+    def run(
+        cells: Sequence[Cell], x_SBI: Tensor, start: State, begin: int, end: int
+    ) -> tuple[Tensor, State]:
+        within = segments.lengths_within(lengths, begin, end)
+        masks = _masks(zoneout, x_SBI, begin, end)
+        return module.unroll(cells[0], x_SBI, start, How(within, reverse, recurrent_mask, masks))
+
+    return in_segments(run, [cell], x_TBI, state, reverse=reverse)
+
+
+def in_segments(
+    run: segments.Run,
+    cells: Sequence[Cell],
+    x_TBI: Tensor,
+    state: State,
+    *,
+    more: Sequence[Module] = (),
+    reverse: bool = False,
+) -> tuple[Tensor, State]:
+    """Run something over time so that memory grows with √T alone: segment by segment.
+
+    Where no backward pass follows, or torch's transforms and tracers or a watcher want to see all
+    of it, it is one segment.
+
+    Args:
+        run: `run(cells, x, state, begin, end)` runs cells over the steps from `begin` to `end`,
+            whose input `x` is, and returns outputs and state.
+        cells: what is run.
+        x_TBI: the input, time first.
+        state: the state before the first step read.
+        more: further modules that `run` computes with.
+        reverse: begin with the last segment.
+
+    Raises:
+        InputError: at the backward pass, if the tensors are others than they were.
+    """
+    if is_compiling():
+        return _in_segments_uncompiled(run, cells, x_TBI, state, more=more, reverse=reverse)
+    context = _context.get()
+    spans = segments.spans(len(x_TBI), reverse)
+    if (
+        len(spans) == 1
+        or not is_grad_enabled()
+        or not any(
+            tensor.requires_grad for tensor in (x_TBI, *state, *segments.tensors_of(cells, more))
+        )
+        or context.watcher is not None
+        or _are_functorch_transforms_active()
+        or _get_tracing_state() is not None
+        or forward_ad._current_level >= 0
+    ):
+        return run(cells, x_TBI, state, 0, len(x_TBI))
+
+    def as_now(
+        cells: Sequence[Cell], x_SBI: Tensor, start: State, begin: int, end: int
+    ) -> tuple[Tensor, State]:
+        # The backward pass comes when the `with` blocks are left, or in another thread.
+        token = _context.set(context)
+        try:
+            return run(cells, x_SBI, start, begin, end)
+        finally:
+            _context.reset(token)
+
+    plan = segments.Plan(as_now, cells, more, spans)
+    return segments.run_in_segments(plan, x_TBI, state)
+
+
+# A compiler would take the loop apart, and keep all.
+_in_segments_uncompiled = _disable_dynamo(in_segments)
+
+
+def _masks(
+    zoneout: tuple[Tensor | None, ...] | None, x_SBI: Tensor, begin: int, end: int
+) -> tuple[Tensor | None, ...] | None:
+    """Return the masks of a segment, in the input's dtype."""
+    if zoneout is None:
+        return None
+    return tuple(None if mask is None else mask[begin:end].to(x_SBI.dtype) for mask in zoneout)
 
 
 def _check_masks(
@@ -153,7 +262,8 @@ def _check_masks(
             continue
         if tuple(mask.shape) != shape:
             raise InputError(f"{name}: expected shape {shape}, got {tuple(mask.shape)}")
-        if mask.dtype != x_TBI.dtype or mask.device != x_TBI.device:
+        allowed = (x_TBI.dtype, bool_) if len(shape) == 3 else (x_TBI.dtype,)
+        if mask.dtype not in allowed or mask.device != x_TBI.device:
             raise InputError(
                 f"{name}: it is {mask.dtype} on {mask.device}, the input {x_TBI.dtype} on "
                 f"{x_TBI.device}"
@@ -199,6 +309,10 @@ def _asked() -> str | None:
 _asked._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
 
 
+def _watcher() -> Watcher | None:
+    return None if is_compiling() else _context.get().watcher
+
+
 def _note(name: str) -> None:
     if is_compiling():
         return
@@ -232,6 +346,21 @@ def record() -> Iterator[set[str]]:
     token = _context.set(context._replace(records=(*context.records, names)))
     try:
         yield names
+    finally:
+        _context.reset(token)
+
+
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Let `watcher` see every step of every unrolling inside the `with` block, and change it.
+
+    It is called with the arguments of each unrolling, and returns a function that is called with
+    each step's place in time, its output and the state after it, and returns what is to stand for
+    the two. All runs in the reference engine, and everything is kept for the backward pass.
+    """
+    token = _context.set(_context.get()._replace(watcher=watcher))
+    try:
+        yield
     finally:
         _context.reset(token)
 

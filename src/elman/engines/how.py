@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from elman.cells import State
+
+# Sees a step's place in time, its output and the state after it; the run goes on with what it
+# returns in their place.
+See = Callable[[int, Tensor, State], tuple[Tensor, State]]
 
 
 @dataclass(frozen=True)
@@ -15,4 +22,5 @@ class How:
     reverse: bool = False
     recurrent_mask: Tensor | None = None
     zoneout: tuple[Tensor | None, ...] | None = None
-    recompute: bool = False
+    memory: str = "all"
+    see: See | None = None

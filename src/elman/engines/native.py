@@ -135,7 +135,7 @@ def unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, St
     )
     given = [tensor for tensor in tensors if tensor is not None]
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
-    call = (*tensors, kind(cell), how.reverse, how.recompute, keep)
+    call = (*tensors, kind(cell), how.reverse, how.memory == "recompute", keep)
     run: Any = _Unroll.apply if keep else _unroll
     if _is_traced(given):
         run = torch.ops.elman.unroll
@@ -294,6 +294,16 @@ def _like_rows(x_TBI: Tensor, size: int, new: Callable[..., Tensor] = _memory) -
     """Return new memory (T, B, size), batch first in memory where x is."""
     num_steps, batch, _ = x_TBI.shape
     if x_TBI.stride(0) < x_TBI.stride(1):
+        return new(batch, num_steps, size).transpose(0, 1)
+    return new(num_steps, batch, size)
+
+
+def memory_like(y_SBH: Tensor, num_steps: int) -> Tensor:
+    """Return new memory (num_steps, B, H) as `y_SBH` is, with time and batch in its order."""
+    _, batch, size = y_SBH.shape
+    mine = _unavailable is None and y_SBH.device.type == "cpu" and y_SBH.dtype == torch.float32
+    new = _memory if mine else y_SBH.new_empty
+    if y_SBH.stride(0) < y_SBH.stride(1):
         return new(batch, num_steps, size).transpose(0, 1)
     return new(num_steps, batch, size)
 

@@ -45,6 +45,8 @@ def unroll(cell: Cell, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, S
         if how.zoneout is not None:
             new_state = _zone_out(new_state, state, how.zoneout, t)
             output_BH = new_state[0]
+        if how.see is not None:
+            output_BH, new_state = how.see(t, output_BH, new_state)
         if inside_TB1 is not None:
             inside_B1 = inside_TB1[t]
             output_BH = output_BH.masked_fill(~inside_B1, 0)

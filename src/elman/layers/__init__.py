@@ -1,18 +1,30 @@
-"""Layers: cells unrolled over time, stacked, in both directions; what looks over their outputs."""
+"""Layers: cells unrolled over time, stacked, in both directions; what looks over their outputs.
 
-from elman.layers.accelerate import accelerate
-from elman.layers.attention import Attention
-from elman.layers.padding import padded, real_steps
-from elman.layers.pooling import Pooling
-from elman.layers.recurrent import Recurrent
-from elman.layers.rnn import GRU, LSTM, RNN
-from elman.layers.stack import Stack
+They are loaded when first used: their options are read without torch, as `elman fit --help` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elman.layers.acceleration import accelerate
+    from elman.layers.attention import Attention
+    from elman.layers.options import LayerKeywords, LayerOptions
+    from elman.layers.padding import padded, real_steps
+    from elman.layers.pooling import Pooling
+    from elman.layers.recurrent import Recurrent
+    from elman.layers.rnn import GRU, LSTM, RNN
+    from elman.layers.stack import Stack
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
     "Attention",
+    "LayerKeywords",
+    "LayerOptions",
     "Pooling",
     "Recurrent",
     "Stack",
@@ -20,3 +32,24 @@ __all__ = [
     "padded",
     "real_steps",
 ]
+
+_MODULES = {
+    "GRU": "rnn",
+    "LSTM": "rnn",
+    "RNN": "rnn",
+    "Attention": "attention",
+    "LayerKeywords": "options",
+    "LayerOptions": "options",
+    "Pooling": "pooling",
+    "Recurrent": "recurrent",
+    "Stack": "stack",
+    "accelerate": "acceleration",
+    "padded": "padding",
+    "real_steps": "padding",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'elman.layers' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"elman.layers.{_MODULES[name]}"), name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from torch import nn
 
 from elman.cells import Cell
 from elman.errors import InputError
+from elman.layers.options import LayerKeywords
 from elman.layers.stack import Stack
 
 
@@ -23,11 +26,12 @@ class Recurrent(Stack):
             of both are put side by side.
         batch_first: whether batches are (B, T, I) rather than (T, B, I).
         dropout: probability that an output between layers is zeroed in training.
-        recompute: whether training keeps only the states of each step and computes the rest again
-            in the backward pass: less memory, more time, the same numbers.
+        options: dropouts, zoneout, skips, how parameters begin, what training keeps in memory:
+            see `elman.layers.LayerOptions`.
 
     Raises:
-        InputError: if `cell` is not a `Cell`, or an option is out of range.
+        InputError: if `cell` is not a `Cell`, or an option is unknown, out of range, or means
+            nothing to the cell.
     """
 
     def __init__(
@@ -37,19 +41,20 @@ class Recurrent(Stack):
         bidirectional: bool = False,
         batch_first: bool = False,
         dropout: float = 0.0,
-        recompute: bool = False,
+        **options: Unpack[LayerKeywords],
     ) -> None:
         if not isinstance(cell, Cell):
             name = cell.__name__ if isinstance(cell, type) else type(cell).__name__
             hint = f"; make one first, as in {name}(8, 64)" if isinstance(cell, type) else ""
             raise InputError(f"cell: expected an elman.Cell, got {cell!r}{hint}")
-        super().__init__(num_layers, batch_first, dropout, bidirectional, recompute)
+        super().__init__(num_layers, batch_first, dropout, bidirectional, options)
         cells = [cell]
         for index in range(1, num_layers * self.num_directions):
             first = index < self.num_directions
             wide = None if first else cell.output_size * self.num_directions
             cells.append(cell.fresh(wide))
         self.cells = nn.ModuleList(cells)
+        self._prepare()
 
     def extra_repr(self) -> str:
         """Return the options that differ from their defaults, for `repr`."""
@@ -58,6 +63,6 @@ class Recurrent(Stack):
             "bidirectional": (self.bidirectional, False),
             "batch_first": (self.batch_first, False),
             "dropout": (self.dropout, 0.0),
-            "recompute": (self.recompute, False),
+            **self._more_options(),
         }
         return ", ".join(f"{k}={value}" for k, (value, usual) in options.items() if value != usual)

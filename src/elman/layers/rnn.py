@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from torch.autograd.graph import increment_version
 from elman import engines
 from elman.cells import GatedCell, GRUCell, LSTMCell, RNNCell, State
 from elman.engines import native
+from elman.layers.options import LayerKeywords
+from elman.layers.skips import Highway
 from elman.layers.stack import Stack
 
 
@@ -59,6 +61,7 @@ class DropIn(Stack):
             for layer in range(self.num_layers)
             if not self.bidirectional
         )
+        self._prepare()
 
     def step(
         self, x: Tensor, state: Tensor | State | None = None, *, inplace: bool = False
@@ -66,7 +69,12 @@ class DropIn(Stack):
         """Read one time step of a stream; see `Stack.step`."""
         # A step takes about as long as a few lines of Python: straight to the kernel where all
         # is plain, in the general way, which also says what is wrong, everywhere else.
-        if state is not None and engines.steps_natively() and not (self.dropout and self.training):
+        if (
+            state is not None
+            and engines.steps_natively()
+            and not (self.dropout and self.training)
+            and not (self._is_noisy and (self.training or self._is_more))
+        ):
             y = None if inplace else _new(*x.shape[:-1], self.proj_size or self.hidden_size)
             fresh = state if inplace else _like(state)
             at = native.step(
@@ -106,9 +114,13 @@ class DropIn(Stack):
         return [cell.weights for cell in self.cells]
 
     def reset_parameters(self) -> None:
-        """Draw every parameter anew from U(-1/√H, 1/√H)."""
+        """Draw every parameter anew: from U(-1/√H, 1/√H), or as the options say."""
         for cell in self.cells:
             cell.reset_parameters()
+        for skip in self.skips or ():
+            if isinstance(skip, Highway):
+                skip.reset_parameters()
+        self._begin()
 
     def flatten_parameters(self) -> None:
         """Do nothing: there for programs written for torch.nn, whose cuDNN buffers need it."""
@@ -122,7 +134,7 @@ class DropIn(Stack):
             "batch_first": (self.batch_first, False),
             "dropout": (self.dropout, 0.0),
             "bidirectional": (self.bidirectional, False),
-            "recompute": (self.recompute, False),
+            **self._more_options(),
         }
         changed = [f", {k}={value}" for k, (value, usual) in options.items() if value != usual]
         return f"{self.input_size}, {self.hidden_size}" + "".join(changed)
@@ -145,11 +157,11 @@ class RNN(DropIn):
         bidirectional: whether a second cell a layer reads the sequence from its end.
         device: where the parameters are made.
         dtype: the parameters' floating-point type.
-        recompute: whether training keeps only the states of each step and computes the gates
-            again in the backward pass: less memory, more time, the same numbers.
+        options: dropouts, zoneout, skips, how parameters begin, what training keeps in memory:
+            see `elman.layers.LayerOptions`.
 
     Raises:
-        InputError: if an option is out of range.
+        InputError: if an option is unknown, out of range, or means nothing to this layer.
     """
 
     def __init__(
@@ -164,10 +176,9 @@ class RNN(DropIn):
         bidirectional: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
-        recompute: bool = False,
+        **options: Unpack[LayerKeywords],
     ) -> None:
-        super().__init__(num_layers, batch_first, dropout, bidirectional, recompute)
+        super().__init__(num_layers, batch_first, dropout, bidirectional, options)
         self.nonlinearity = nonlinearity
         self._adopt(
             lambda size: RNNCell(size, hidden_size, nonlinearity, bias, device, dtype),
@@ -195,11 +206,11 @@ class GRU(DropIn):
         dtype: the parameters' floating-point type.
         reset_after: True for torch's and cuDNN's convention; False for the paper's, in which the
             reset gate acts before the matrix product.
-        recompute: whether training keeps only the states of each step and computes the gates
-            again in the backward pass: less memory, more time, the same numbers.
+        options: dropouts, zoneout, skips, how parameters begin, what training keeps in memory:
+            see `elman.layers.LayerOptions`.
 
     Raises:
-        InputError: if an option is out of range.
+        InputError: if an option is unknown, out of range, or means nothing to this layer.
     """
 
     def __init__(
@@ -215,9 +226,9 @@ class GRU(DropIn):
         dtype: torch.dtype | None = None,
         *,
         reset_after: bool = True,
-        recompute: bool = False,
+        **options: Unpack[LayerKeywords],
     ) -> None:
-        super().__init__(num_layers, batch_first, dropout, bidirectional, recompute)
+        super().__init__(num_layers, batch_first, dropout, bidirectional, options)
         self.reset_after = reset_after
         self._adopt(
             lambda size: GRUCell(size, hidden_size, bias, reset_after, device, dtype),
@@ -248,11 +259,11 @@ class LSTM(DropIn):
         proj_size: if not 0, the width that h is projected to; below `hidden_size`.
         device: where the parameters are made.
         dtype: the parameters' floating-point type.
-        recompute: whether training keeps only the states of each step and computes the gates
-            again in the backward pass: less memory, more time, the same numbers.
+        options: dropouts, zoneout, skips, how parameters begin, what training keeps in memory:
+            see `elman.layers.LayerOptions`.
 
     Raises:
-        InputError: if an option is out of range.
+        InputError: if an option is unknown, out of range, or means nothing to this layer.
     """
 
     def __init__(
@@ -267,10 +278,9 @@ class LSTM(DropIn):
         proj_size: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
-        recompute: bool = False,
+        **options: Unpack[LayerKeywords],
     ) -> None:
-        super().__init__(num_layers, batch_first, dropout, bidirectional, recompute)
+        super().__init__(num_layers, batch_first, dropout, bidirectional, options)
         self._adopt(
             lambda size: LSTMCell(size, hidden_size, bias, proj_size, device, dtype),
             input_size,

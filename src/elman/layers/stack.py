@@ -8,32 +8,44 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-from elman import engines
 from elman.cells import Cell, State
 from elman.errors import InputError
-
-Lengths = Tensor | Sequence[int]
+from elman.layers import checks
+from elman.layers.checks import Lengths
+from elman.layers.initial import initialise, refusal
+from elman.layers.noise import Noise, without_some_weights
+from elman.layers.options import LayerOptions
+from elman.layers.packed import packed_like, unpacked
+from elman.layers.running import Running
+from elman.layers.skips import Highway, Residual
 
 
 class Stack(nn.Module):
     """Layers of cells, each reading the outputs of the one below; base of every recurrent layer.
 
     A subclass provides `cells`, one for each layer and direction: layer by layer, forward before
-    backward.
+    backward; and calls `_prepare` once they are there.
+
+    Args:
+        num_layers: number of layers.
+        batch_first: whether batches are (B, T, I) rather than (T, B, I).
+        dropout: probability that an output between layers is zeroed in training.
+        bidirectional: whether a second cell a layer reads the sequence from its end.
+        given: what else the caller gave: options of `LayerOptions`, by name.
 
     Raises:
-        InputError: if an option is out of range.
+        InputError: if an option is unknown or out of range.
     """
 
     cells: Any  # Sequence[Cell], or nn.ModuleList
+    skips: nn.ModuleList | None
 
     def __init__(
         self,
@@ -41,16 +53,13 @@ class Stack(nn.Module):
         batch_first: bool,
         dropout: float,
         bidirectional: bool,
-        recompute: bool,
+        given: Mapping[str, Any],
     ) -> None:
         super().__init__()
+        self.options = checks.checked_options(type(self), given)
         if not isinstance(num_layers, int) or num_layers < 1:
             raise InputError(f"num_layers: expected a positive integer, got {num_layers!r}")
-        flags = {
-            "batch_first": batch_first,
-            "bidirectional": bidirectional,
-            "recompute": recompute,
-        }
+        flags = {"batch_first": batch_first, "bidirectional": bidirectional}
         for name, flag in flags.items():
             if not isinstance(flag, bool):
                 raise InputError(f"{name}: expected True or False, got {flag!r}")
@@ -67,7 +76,52 @@ class Stack(nn.Module):
         self.batch_first = batch_first
         self.dropout = float(dropout)
         self.bidirectional = bidirectional
-        self.recompute = recompute
+        if self.options.skip != "none" and num_layers == 1:
+            raise InputError(
+                f"skip={self.options.skip!r}: goes past each layer from the second on, and "
+                "num_layers is 1; use more layers, or leave it out"
+            )
+
+    def _prepare(self) -> None:
+        """Make what the options ask for beside the cells, and let all begin as they say."""
+        options, cells = self.options, self.cells
+        first: Cell = cells[0]
+        if (error := refusal(options, first)) is not None:
+            raise error
+        like = self._a_parameter()
+        made = {} if like is None else {"device": like.device, "dtype": like.dtype}
+        # Whether a step is more than its cells', in evaluation too; and whether in training only.
+        self._is_more = options.skip != "none" or bool(options.zoneout or options.zoneout_cell)
+        self._is_noisy = self._is_more or bool(
+            options.input_dropout or options.recurrent_dropout or options.weight_drop
+        )
+        if options.learn_state:
+            for name, size in zip(first.state_names, first.state_sizes, strict=True):
+                self.register_parameter(
+                    f"{name}_0", nn.Parameter(torch.empty(len(cells), size, **made))
+                )
+        self.skips = None
+        if options.skip == "highway":
+            width = first.output_size * self.num_directions
+            gates = (
+                Highway(width, made.get("device"), made.get("dtype"))
+                for _ in range(self.num_layers - 1)
+            )
+            self.skips = nn.ModuleList(gates)
+        elif options.skip == "residual":
+            self.skips = nn.ModuleList(Residual() for _ in range(self.num_layers - 1))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set what does not begin as torch draws it."""
+        cells: Sequence[Cell] = self.cells
+        for cell in cells:
+            initialise(cell, self.options)
+        if self.options.learn_state:
+            with torch.no_grad():
+                for index, cell in enumerate(cells):
+                    for name, part in zip(cell.state_names, cell.initial_state(1), strict=True):
+                        getattr(self, f"{name}_0")[index].copy_(part[0])
 
     @property
     def num_directions(self) -> int:
@@ -112,7 +166,7 @@ class Stack(nn.Module):
             return y_TBH.squeeze(1), _joined(tuple(part.squeeze(1) for part in state))
         x_TBI = input.transpose(0, 1) if self.batch_first else input
         num_steps, batch = x_TBI.shape[:2]
-        checked = None if lengths is None else _checked_lengths(lengths, batch, num_steps)
+        checked = None if lengths is None else checks.checked_lengths(lengths, batch, num_steps)
         y_TBH, state = self._run(x_TBI, self._parts(hx, batch), checked)
         return y_TBH.transpose(0, 1) if self.batch_first else y_TBH, _joined(state)
 
@@ -167,64 +221,81 @@ class Stack(nn.Module):
             part.copy_(replacement)
         return y, state
 
+    def initial_state(
+        self,
+        batch: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> State:
+        """Return the state before the first step: (L·D, B, S) for each state name of the cell.
+
+        The cells' own, zeros as a rule; with `learn_state` what was learnt, in the parameters'
+        dtype and on their device.
+        """
+        if self.options.learn_state:
+            names = self.cells[0].state_names
+            learnt = [getattr(self, f"{name}_0") for name in names]
+            return tuple(part.unsqueeze(1).expand(-1, batch, -1) for part in learnt)
+        each = [cell.initial_state(batch, device=device, dtype=dtype) for cell in self.cells]
+        return tuple(torch.stack(parts) for parts in zip(*each, strict=True))
+
     def _forward_packed(
         self, packed: PackedSequence, hx: Tensor | State | None, lengths: Lengths | None
     ) -> tuple[PackedSequence, Tensor | State]:
         if lengths is not None:
             raise InputError("lengths: a PackedSequence carries its own; pass one or the other")
-        num_steps, batch = len(packed.batch_sizes), int(packed.batch_sizes[0])
-        inside_TB = torch.arange(batch) < packed.batch_sizes.unsqueeze(1)  # in packed order of rows
-        rows_B = torch.arange(batch)
-        if packed.sorted_indices is not None:
-            rows_B = packed.sorted_indices.cpu()
-        index_N = (torch.arange(num_steps).unsqueeze(1) * batch + rows_B)[inside_TB]
-        index_N = index_N.to(packed.data.device)
-        row_lengths = torch.empty(batch, dtype=torch.long).index_copy(0, rows_B, inside_TB.sum(0))
-        # Padding is left as it is: no engine reads it.
-        x_TBI = _Spread.apply(packed.data, index_N, num_steps * batch)
-        y_TBH, state = self._run(
-            x_TBI.unflatten(0, (num_steps, batch)),
-            self._parts(hx, batch),
-            _checked_lengths(row_lengths, batch, num_steps),
-        )
-        data = _Collect.apply(y_TBH.flatten(0, 1), index_N)
-        return PackedSequence(data, *packed[1:]), _joined(state)
+        x_TBI, row_lengths, index_N = unpacked(packed)
+        num_steps, batch = x_TBI.shape[:2]
+        checked = checks.checked_lengths(row_lengths, batch, num_steps)
+        y_TBH, state = self._run(x_TBI, self._parts(hx, batch), checked)
+        return packed_like(packed, y_TBH, index_N), _joined(state)
 
     def _run(
         self, x_TBI: Tensor, state: State | None, lengths: Tensor | None
     ) -> tuple[Tensor, State]:
         """Run every layer and direction, time first; each state tensor is (L·D, B, S)."""
         cells: Sequence[Cell] = self.cells
-        self._check_input(x_TBI, cells[0])
+        checks.check_input(x_TBI, cells[0], self._a_parameter())
         if state is not None:
-            self._check_state(state, x_TBI, cells[0])
-        batch = x_TBI.shape[1]
-        finals: list[State] = []
-        for layer in range(self.num_layers):
-            outputs = []
-            for direction in range(self.num_directions):
-                index = len(finals)
-                cell = cells[index]
-                if state is None:
-                    start = cell.initial_state(batch, device=x_TBI.device, dtype=x_TBI.dtype)
-                else:
-                    start = tuple(part[index] for part in state)
-                y_TBH, final = engines.unroll(
-                    cell,
-                    x_TBI,
-                    start,
-                    lengths=lengths,
-                    reverse=direction == 1,
-                    recompute=self.recompute,
-                )
-                outputs.append(y_TBH)
-                finals.append(final)
-            x_TBI = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
-            if self.dropout and layer < self.num_layers - 1:
-                x_TBI = F.dropout(x_TBI, self.dropout, self.training)
+            checks.check_state(state, x_TBI, cells[0])
+        options, batch, training = self.options, x_TBI.shape[1], self.training
+        if state is None and options.learn_state:
+            state = self.initial_state(batch)
+        if state is None:
+            make = {"device": x_TBI.device, "dtype": x_TBI.dtype}
+            starts = [cell.initial_state(batch, **make) for cell in cells]
+        else:
+            starts = [tuple(part[index] for part in state) for index in range(len(cells))]
+        noise = None
+        if training and options.weight_drop:
+            cells = without_some_weights(cells, options.weight_drop)
+        if self._is_noisy:
+            each = self.num_directions
+            noise = [
+                Noise.draw(options, cells[first : first + each], x_TBI, training)
+                for first in range(0, len(cells), each)
+            ]
+        running = Running(
+            cells,
+            self.num_directions,
+            lengths,
+            self.dropout if training and self.num_layers > 1 else 0.0,
+            noise,
+            self.skips,
+        )
+        if options.memory == "sqrt" and not self.bidirectional:
+            y_TBH, finals = running.run_in_segments(x_TBI, starts)
+        else:
+            y_TBH, finals = running.run(x_TBI, starts, options.memory)
         if len(finals) == 1:
-            return x_TBI, tuple(part.unsqueeze(0) for part in finals[0])
-        return x_TBI, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+            return y_TBH, tuple(part.unsqueeze(0) for part in finals[0])
+        return y_TBH, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+
+    def _more_options(self) -> dict[str, tuple[Any, Any]]:
+        """Return each of `options` with its default, for `repr`."""
+        fields = LayerOptions.model_fields
+        return {name: (value, fields[name].default) for name, value in self.options}
 
     def _a_parameter(self) -> Tensor | None:
         """Return one parameter, whose device and dtype are all the others', or None."""
@@ -234,87 +305,10 @@ class Stack(nn.Module):
         """Return the given state as a tuple of (L·D, B, S), checked; `batch` None: unbatched."""
         if hx is None:
             return None
-        cell: Cell = self.cells[0]
-        names = cell.state_names
-        several = isinstance(hx, tuple | list)
-        parts: State = tuple(hx) if several else (hx,)
-        kinds = ", ".join(type(part).__name__ for part in parts)
-        tensors = all(isinstance(part, Tensor) for part in parts)
-        if not tensors or len(parts) != len(names) or several != (len(names) > 1):
-            what = f"a tuple of tensors ({', '.join(names)})" if len(names) > 1 else "a tensor"
-            raise InputError(f"hx: expected {what}, got {f'({kinds})' if several else kinds}")
-        rows = self.num_layers * self.num_directions
-        for name, part, size in zip(names, parts, cell.state_sizes, strict=True):
-            expected = (rows, size) if batch is None else (rows, batch, size)
-            if tuple(part.shape) != expected:
-                axes = "(layers x directions, " + ("size)" if batch is None else "batch, size)")
-                raise InputError(
-                    f"hx ({name}): expected shape {expected} = {axes}, got {tuple(part.shape)}"
-                )
+        parts = checks.checked_state(
+            hx, self.cells[0], self.num_layers * self.num_directions, batch
+        )
         return tuple(part.unsqueeze(1) for part in parts) if batch is None else parts
-
-    def _check_state(self, state: State, x_TBI: Tensor, cell: Cell) -> None:
-        for name, part in zip(cell.state_names, state, strict=True):
-            if part.device != x_TBI.device:
-                raise InputError(
-                    f"hx ({name}): it is on {part.device}, the input on {x_TBI.device}"
-                )
-            if part.dtype != x_TBI.dtype and not torch.is_autocast_enabled(x_TBI.device.type):
-                raise InputError(
-                    f"hx ({name}): it is {part.dtype}, the input {x_TBI.dtype}; convert one of them"
-                )
-
-    def _check_input(self, x_TBI: Tensor, cell: Cell) -> None:
-        if x_TBI.shape[-1] != cell.input_size:
-            raise InputError(
-                f"input: expected {cell.input_size} features (input_size) in the last dimension, "
-                f"got {x_TBI.shape[-1]}"
-            )
-        if x_TBI.shape[0] == 0:
-            raise InputError("input: expected at least one time step, got none")
-        like = self._a_parameter()
-        if like is None:
-            return
-        if like.device != x_TBI.device:
-            raise InputError(
-                f"input: it is on {x_TBI.device}, the layer on {like.device}; move one of them, "
-                f"as in x.to({str(like.device)!r})"
-            )
-        if like.dtype != x_TBI.dtype and not torch.is_autocast_enabled(x_TBI.device.type):
-            raise InputError(
-                f"input: it is {x_TBI.dtype}, the layer's parameters are {like.dtype}; convert "
-                f"one of them, as in x.to({like.dtype})"
-            )
-
-
-class _Spread(torch.autograd.Function):
-    """Rows to their places among `num_rows`; what lies between them is not initialised."""
-
-    @staticmethod
-    def forward(ctx: Any, data_NF: Tensor, index_N: Tensor, num_rows: int) -> Tensor:
-        ctx.save_for_backward(index_N)
-        return data_NF.new_empty(num_rows, data_NF.shape[1]).index_copy_(0, index_N, data_NF)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (d_rows,), (index_N,) = gradients, ctx.saved_tensors
-        return _Collect.apply(d_rows, index_N), None, None
-
-
-class _Collect(torch.autograd.Function):
-    """The rows at an index that names each at most once; torch's own gradient adds row by row."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, index_N: Tensor) -> Tensor:
-        ctx.save_for_backward(index_N)
-        ctx.num_rows = len(rows)
-        return rows.index_select(0, index_N)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (d_data_NF,), (index_N,) = gradients, ctx.saved_tensors
-        zeros = d_data_NF.new_zeros(ctx.num_rows, d_data_NF.shape[1])
-        return zeros.index_copy(0, index_N, d_data_NF), None
 
 
 def _tensors(state: Tensor | State) -> State:
@@ -324,23 +318,3 @@ def _tensors(state: Tensor | State) -> State:
 def _joined(state: State) -> Tensor | State:
     """Return the state as the caller holds it: a lone tensor without its tuple."""
     return state[0] if len(state) == 1 else state
-
-
-def _checked_lengths(lengths: Lengths, batch: int, num_steps: int) -> Tensor | None:
-    """Return the lengths as int64 on the CPU, or None if no row has padding."""
-    given = torch.as_tensor(lengths).detach().cpu()
-    if given.numel() and (given.is_floating_point() or given.dtype == torch.bool):
-        mask = "; of a mask (B, T), pass mask.sum(1)" if given.dtype == torch.bool else ""
-        raise InputError(f"lengths: expected integers, got {given.dtype}{mask}")
-    if given.shape != (batch,):
-        raise InputError(
-            f"lengths: expected one for each of the {batch} rows of the batch, "
-            f"got shape {tuple(given.shape)}"
-        )
-    given = given.long()
-    for row, length in enumerate(given.tolist()):
-        if not 0 <= length <= num_steps:
-            raise InputError(
-                f"lengths[{row}]: expected 0 to {num_steps}, the number of steps, got {length}"
-            )
-    return None if bool((given == num_steps).all()) else given

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman.layers import GRU, LSTM, RNN, Attention, Stack
+from elman.layers import GRU, LSTM, RNN, Attention, LayerOptions, Stack
 from elman.networks.decoder import Decoder
 from elman.networks.options import NetworkOptions
 from elman.networks.seq_to_seq import SeqToSeq
@@ -34,11 +34,15 @@ def recurrent_layer(
     bidirectional: bool | None = None,
     hidden: int | None = None,
     layers: int | None = None,
+    learn_state: bool | None = None,
 ) -> RNN | GRU | LSTM:
     """Return a new layer, batch first; what is not given is as the options say."""
     extra: dict[str, Any] = {}
     if options.cell == "rnn":
         extra["nonlinearity"] = options.nonlinearity
+    around = {name: getattr(options, name) for name in LayerOptions.model_fields}
+    if learn_state is not None:
+        around["learn_state"] = learn_state
     layers = options.layers if layers is None else layers
     return CELLS[options.cell](
         input_size,
@@ -48,7 +52,18 @@ def recurrent_layer(
         dropout=options.dropout if layers > 1 else 0.0,
         bidirectional=options.bidirectional if bidirectional is None else bidirectional,
         **extra,
+        **around,
     )
+
+
+def check_layer(options: NetworkOptions) -> None:
+    """Refuse options that mean nothing to the recurrent layer they ask for.
+
+    Raises:
+        InputError: names the option, and why.
+    """
+    with torch.device("meta"):
+        recurrent_layer(options, 1, hidden=2)
 
 
 def decoder_width(options: NetworkOptions) -> int:
@@ -182,9 +197,13 @@ def _decoder(
     feeds = attends and options.input_feeding
     hidden = decoder_width(options)
     input_size = embedding + context_size + (hidden if feeds else 0)
+    # What an encoder read is the first state: there is none to learn.
+    learns = options.learn_state and not memory_size
     return Decoder(
         embed,
-        recurrent_layer(options, input_size, bidirectional=False, hidden=hidden),
+        recurrent_layer(
+            options, input_size, bidirectional=False, hidden=hidden, learn_state=learns
+        ),
         hidden,
         output,
         attention=Attention(hidden, memory_size, options.attention) if attends else None,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from elman.layers.options import LayerOptions
 from elman.options import Options, option
 
 
-class NetworkOptions(Options):
+class NetworkOptions(LayerOptions):
     """Architecture."""
 
     topology: Literal["auto", "seq-to-seq", "seq-to-vector", "vector-to-seq", "encoder-decoder"] = (

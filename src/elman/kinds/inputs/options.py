@@ -45,7 +45,11 @@ class VocabularyOptions(Options):
     min_count: int = option(2, "Least occurrences of a known word in the training rows.", ge=1)
     embedding: int = option(128, "Size of the vector of a word, character or subword.", ge=1)
     embedding_dropout: float = option(
-        0.0, "Share of a text's features dropped, alike at all steps.", ge=0, lt=1
+        0.0,
+        "Share of the features of word vectors dropped in training, the same ones at all steps of "
+        "a row (variational: Gal & Ghahramani 2016); whole words go by word_dropout.",
+        ge=0,
+        lt=1,
     )
 
 
