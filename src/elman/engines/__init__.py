@@ -20,7 +20,7 @@ from torch.compiler import is_compiling
 from torch.utils.checkpoint import checkpoint
 
 from elman.cells import Cell, GatedCell, State
-from elman.engines import aten, native, reference
+from elman.engines import aten, native, reference, scan
 from elman.engines.how import How
 from elman.errors import InputError, unknown
 
@@ -59,7 +59,12 @@ class Engine(Protocol):
 
 
 # Fastest first; the last one runs everything.
-ENGINES: dict[str, Engine] = {"native": native, "aten": aten, "reference": reference}
+ENGINES: dict[str, Engine] = {
+    "native": native,
+    "aten": aten,
+    "scan": scan,
+    "reference": reference,
+}
 
 
 class Context(NamedTuple):
@@ -101,7 +106,8 @@ def unroll(
             no gradient.
         zoneout: a mask (T, B, size) or None for each state name: the state becomes
             mask * old + (1 - mask) * new, and the output is the first of it (Krueger et al.,
-            2017). An LSTM's new h comes from the new c before the mask. It gets no gradient.
+            2017); of a `LinearCell`, what it reads of it. An LSTM's new h comes from the new c
+            before the mask. It gets no gradient.
         recompute: keep only the states for the backward pass, and compute the gates again there:
             less memory, more time, the same numbers.
         engine: the one to use; None takes the one forced by `engine(...)`, or chooses.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from elman.cells import Cell, State
+from elman.cells import Cell, LinearCell, State
 from elman.engines.how import How
 from elman.errors import InputError
 
@@ -45,6 +45,8 @@ def unroll(cell: Cell, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, S
         if how.zoneout is not None:
             new_state = _zone_out(new_state, state, how.zoneout, t)
             output_BH = new_state[0]
+            if isinstance(cell, LinearCell):
+                output_BH = cell.read(output_BH, x_TBI[t])
         if inside_TB1 is not None:
             inside_B1 = inside_TB1[t]
             output_BH = output_BH.masked_fill(~inside_B1, 0)

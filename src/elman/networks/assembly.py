@@ -8,13 +8,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman.layers import GRU, LSTM, RNN, Attention, Stack
+from elman.layers import GRU, LRU, LSTM, RNN, Attention, IndRNN, MinGRU, MinLSTM, Stack
 from elman.networks.decoder import Decoder
 from elman.networks.options import NetworkOptions
 from elman.networks.seq_to_seq import SeqToSeq
 from elman.networks.seq_to_vector import SeqToVector
 
-CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+CELLS = {
+    "rnn": RNN,
+    "gru": GRU,
+    "lstm": LSTM,
+    "mingru": MinGRU,
+    "minlstm": MinLSTM,
+    "lru": LRU,
+    "indrnn": IndRNN,
+}
 NETWORKS = {"seq-to-seq": SeqToSeq, "seq-to-vector": SeqToVector}
 
 
@@ -34,7 +42,7 @@ def recurrent_layer(
     bidirectional: bool | None = None,
     hidden: int | None = None,
     layers: int | None = None,
-) -> RNN | GRU | LSTM:
+) -> Stack:
     """Return a new layer, batch first; what is not given is as the options say."""
     extra: dict[str, Any] = {}
     if options.cell == "rnn":

@@ -76,4 +76,5 @@ class Encoder(nn.Module):
         """Return what was read; `also_BF` is appended to every step, and in `I` of the layer."""
         states_BSM, state = self.recurrent(with_vector(x_BTI, also_BF), lengths=lengths)
         kept = None if lengths is None else torch.as_tensor(lengths, device="cpu")
-        return Memory(states_BSM, kept, final_output(self.recurrent, state))
+        final_BF = final_output(self.recurrent, state, states_BSM, lengths)
+        return Memory(states_BSM, kept, final_BF)

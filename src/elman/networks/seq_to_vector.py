@@ -69,6 +69,6 @@ class SeqToVector(nn.Module):
         parts = []
         for layer, x, real, pooling in zip(layers, xs, each, self.pooling, strict=True):
             hidden_BTH, state = layer(x, lengths=real)
-            parts.append(pooling(hidden_BTH, final_output(layer, state), real))
+            parts.append(pooling(hidden_BTH, final_output(layer, state, hidden_BTH, real), real))
         pooled_BX = self.dropout(torch.cat(parts, dim=-1))
         return self.head(pooled_BX if also_BF is None else torch.cat([pooled_BX, also_BF], dim=-1))

@@ -6,6 +6,8 @@ features of a vector.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -13,12 +15,31 @@ from elman.cells import State
 from elman.layers import Stack
 
 
-def final_output(recurrent: nn.Module, state: Tensor | State) -> Tensor:
-    """Return `final_BH`: what the top layer ended with; of both directions, side by side."""
+def final_output(recurrent: Any, state: Tensor | State, hidden_BTH: Tensor, lengths: Any) -> Tensor:
+    """Return `final_BH`: what the top layer ended with; of both directions, side by side.
+
+    It is the state, or of a cell that reads its output off the state, the output at the last step
+    read, zeros where there is none.
+    """
+    if not recurrent.cells[0].output_is_state:
+        return _last_read(recurrent, hidden_BTH, lengths)
     h_LBH = state[0] if isinstance(state, tuple) else state
     if recurrent.bidirectional:
         return torch.cat([h_LBH[-2], h_LBH[-1]], dim=-1)
     return h_LBH[-1]
+
+
+def _last_read(recurrent: Stack, hidden_BTH: Tensor, lengths: Any) -> Tensor:
+    if lengths is None:
+        last_BH = hidden_BTH[:, -1]
+    else:
+        # Of a row without steps, the first, which is zero.
+        steps_B = torch.as_tensor(lengths, device=hidden_BTH.device).long().clamp(min=1) - 1
+        last_BH = hidden_BTH[torch.arange(len(steps_B), device=hidden_BTH.device), steps_B]
+    if not recurrent.bidirectional:
+        return last_BH
+    size = last_BH.shape[-1] // 2
+    return torch.cat([last_BH[:, :size], hidden_BTH[:, 0, size:]], dim=-1)
 
 
 def with_vector(x_BTI: Tensor, also_BF: Tensor | None) -> Tensor:
