@@ -32,7 +32,7 @@ class LRUCell(LinearCell):
     block, `glu` is what follows the recurrence (GELU and a gated linear unit, without which a stack
     of these would be linear); the skip connection around it is the stack's.
 
-    Parameters: `nu_log`, `theta_log`, `gamma_log` (N), `weight_in` (2N, I), the real rows of B
+    Parameters: `nu_log`, `theta_log`, `gamma_log` (N), `weight_ih` (2N, I), the real rows of B
     before the imaginary ones, `weight_out` (H, 2N), the columns of C's real part before those of
     its negative imaginary part, `weight_skip` (H, I), D; and with `glu`, `weight_glu` (2H, H) and
     `bias_glu` (2H).
@@ -56,7 +56,7 @@ class LRUCell(LinearCell):
     nu_log: Tensor
     theta_log: Tensor
     gamma_log: Tensor
-    weight_in: Tensor
+    weight_ih: Tensor
     weight_out: Tensor
     weight_skip: Tensor
     weight_glu: Tensor
@@ -93,7 +93,7 @@ class LRUCell(LinearCell):
             "nu_log": (size,),
             "theta_log": (size,),
             "gamma_log": (size,),
-            "weight_in": (2 * size, input_size),
+            "weight_ih": (2 * size, input_size),
             "weight_out": (size, 2 * size),
             "weight_skip": (size, input_size),
         }
@@ -123,7 +123,7 @@ class LRUCell(LinearCell):
         self.nu_log.copy_(torch.log(-0.5 * torch.log(square)))
         self.theta_log.copy_(torch.log(self.max_phase * u2))
         self.gamma_log.copy_(0.5 * torch.log1p(-square))
-        nn.init.normal_(self.weight_in, std=1 / math.sqrt(2 * self.input_size))
+        nn.init.normal_(self.weight_ih, std=1 / math.sqrt(2 * self.input_size))
         nn.init.normal_(self.weight_out, std=1 / math.sqrt(self.hidden_size))
         nn.init.normal_(self.weight_skip, std=1 / math.sqrt(self.input_size))
         if self.glu:
@@ -139,7 +139,7 @@ class LRUCell(LinearCell):
     def drive(self, x: Tensor) -> Tensor:
         """Return exp(γ) ⊙ (B x), (..., 2N), real parts first."""
         scale_N = torch.exp(self.gamma_log).repeat(2)
-        return F.linear(x, self.weight_in * scale_N.unsqueeze(1)).to(self.nu_log.dtype)
+        return F.linear(x, self.weight_ih * scale_N.unsqueeze(1)).to(self.nu_log.dtype)
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return λ (N) and exp(γ) ⊙ (B x), (..., N)."""
