@@ -29,7 +29,8 @@ class IndRNNCell(Cell):
 
     Parameters: `weight_ih` (H, I) and `bias_ih` (H), drawn as `torch.nn.Linear` does, and
     `weight_hh` (H), u: from U(0, 1), or with `chrono`=T from U((1/2)^(1/T), 2^(1/T)), as the paper
-    draws those of a layer that is to remember T steps.
+    draws those of a layer that is to remember T steps. Such a unit adds up T inputs, so the other
+    two are then T times as small: drawn as ever, two layers' outputs would grow with T².
 
     Args:
         input_size: number of features in one step's input.
@@ -75,7 +76,7 @@ class IndRNNCell(Cell):
 
     def reset_parameters(self) -> None:
         """Draw every parameter anew."""
-        bound = 1 / math.sqrt(self.input_size)
+        bound = 1 / math.sqrt(self.input_size) / (self.chrono or 1)
         nn.init.uniform_(self.weight_ih, -bound, bound)
         least, most = (
             (0, 1) if self.chrono is None else (2 ** (-1 / self.chrono), 2 ** (1 / self.chrono))

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elman.cells import Cell, GatedCell, GRUCell, LSTMCell, RNNCell, State
+from elman.cells import GatedCell, GRUCell, LSTMCell, RNNCell, State
 from elman.engines import native_elementwise
 from elman.engines.how import How
 from elman.errors import InputError
