@@ -91,10 +91,16 @@ def scan(a: Tensor, b_TBS: Tensor, h_BS: Tensor, reverse: bool = False) -> tuple
         h_BS: the state before the first step.
         reverse: from the last step to the first.
     """
-    run = _Scan.apply
-    if torch.compiler.is_compiling():
-        run = _disable_dynamo(run)
-    return run(a, b_TBS, h_BS, reverse)  # pyright: ignore[reportReturnType]
+    # A compiler would trace hundreds of small operations; the detour would load it for everybody.
+    run = _apply_uncompiled if torch.compiler.is_compiling() else _apply
+    return run(a, b_TBS, h_BS, reverse)
+
+
+def _apply(a: Tensor, b: Tensor, h: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+    return _Scan.apply(a, b, h, reverse)  # pyright: ignore[reportReturnType]
+
+
+_apply_uncompiled = _disable_dynamo(_apply)
 
 
 class _Scan(torch.autograd.Function):
