@@ -22,6 +22,7 @@ from elman.cells import (
     MinGRUCell,
     MinLSTMCell,
 )
+from elman.engines import pieces
 from elman.engines import scan as engine
 from elman.engines.scan import scan
 from elman.errors import InputError
@@ -223,6 +224,33 @@ def test_float32_stays_within_1e_5_of_reference_in_float64(kind, num_steps, devi
     for name, value in exact.items():
         error = (found[name].cpu().double() - value).abs().max() / value.abs().max()
         assert error < 1e-5, (name, error)
+
+
+@pytest.mark.parametrize("rows_first", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("engine", ["scan", "native"])
+def test_in_pieces_it_is_the_same(monkeypatch, engine, ragged, reverse, rows_first):
+    if engines.available_engines()[engine] is not None:
+        pytest.skip("no native engine")
+    torch.manual_seed(8)
+    x = torch.randn(23, 4, 3)
+    if rows_first:
+        x = x.transpose(0, 1).contiguous().transpose(0, 1)
+    options = {"reverse": reverse, "engine": engine}
+    options["lengths"] = torch.tensor([23, 0, 7, 14]) if ragged else None
+    for cell, zoned in ((MinGRUCell(3, 5), True), (LRUCell(3, 5), False)):
+        (size,) = cell.state_sizes
+        options["zoneout"] = (torch.rand(23, 4, size),) if zoned else None
+        h = torch.randn(4, size)
+        whole = everything(cell, x, h, **options)
+        # Three pieces of 7 steps and one of 2.
+        with monkeypatch.context() as patch:
+            patch.setattr(pieces, "NUMBERS", 7 * h.numel())
+            found = everything(cell, x, h, **options)
+        assert (found["y"].stride(0) < found["y"].stride(1)) == rows_first
+        for name, value in whole.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5, msg=name)
 
 
 def test_recompute_gives_the_same_and_keeps_less():

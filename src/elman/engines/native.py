@@ -138,7 +138,7 @@ def unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, St
         zone_h,
         zone_c,
     )
-    given = [tensor for tensor in tensors if tensor is not None]
+    given: list[Any] = [tensor for tensor in tensors if tensor is not None]
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
     call = (*tensors, kind(cell), how.reverse, how.recompute, keep)
     run: Any = _Unroll.apply if keep else _unroll

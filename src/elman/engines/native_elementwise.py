@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from elman.cells import IndRNNCell, LRUCell, MinGRUCell, MinLSTMCell, State
 from elman.cells.linear import LinearCell
+from elman.engines import pieces
 from elman.engines.how import How
 from elman.errors import InputError
 
@@ -63,9 +64,17 @@ def unroll(
         team: how many threads, and whether they are to be OpenMP's.
         traced: whether the call must be an operator's, for a compiler to see.
     """
-    if how.recompute and torch.is_grad_enabled():
-        return checkpoint(_unroll, cell, x_TBI, state, how, team, traced, use_reentrant=False)  # pyright: ignore
-    return _unroll(cell, x_TBI, state, how, team, traced)
+
+    def run(x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, State]:
+        if how.recompute and torch.is_grad_enabled():
+            # What it keeps for the backward pass are the pieces' input and state.
+            return checkpoint(  # pyright: ignore[reportReturnType]
+                _unroll, cell, x_TBI, state, how, team, traced, use_reentrant=False
+            )
+        return _unroll(cell, x_TBI, state, how, team, traced)
+
+    # A compiler would write a program as long as there are pieces.
+    return run(x_TBI, state, how) if traced else pieces.unroll(run, x_TBI, state, how, _memory)
 
 
 def _unroll(
@@ -99,8 +108,9 @@ def _unroll(
         how.reverse,
         *team,
     )
+    run: Any
     if traced:
-        run: Any = torch.ops.elman.elementwise
+        run = torch.ops.elman.elementwise
     elif torch.is_grad_enabled() and any(
         part is not None and part.requires_grad for part in call[:3]
     ):

@@ -25,6 +25,7 @@ from torch.autograd import forward_ad
 
 from elman.cells import Cell, LinearCell, State
 from elman.cells.linear import to_complex, to_real
+from elman.engines import pieces
 from elman.engines.how import How
 
 RECOMPUTES = False
@@ -57,6 +58,10 @@ def refuses(cell: Cell, x_TBI: Tensor, how: How) -> str | None:
 
 def unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, State]:
     """Run the cell over time; see `elman.engines.unroll`."""
+    return pieces.unroll(lambda *call: _unroll(cell, *call), x_TBI, state, how)
+
+
+def _unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, State]:
     (h_BS,) = state
     inside_TB1 = None
     if how.lengths is not None:
