@@ -73,13 +73,13 @@ def test_options_reach_every_cell():
         layer(torch.zeros(4, 1, 2))
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", ["mingru", "lru"])
 def test_torch_compile(name):
     """Compiled, in the native engine as one operator, and in the scan outside the graph."""
     layer = LAYERS[name](2, 4)
     x = torch.randn(60, 2, 2)
     expected = layer(x)[0]
-    for engine in ("native", "scan" if name != "indrnn" else "native"):
+    for engine in ("native", "scan"):
         if engines.available_engines()[engine] is not None:
             continue
         torch._dynamo.reset()

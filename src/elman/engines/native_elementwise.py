@@ -108,15 +108,10 @@ def _unroll(
         how.reverse,
         *team,
     )
-    run: Any
+    learns = any(part is not None and part.requires_grad for part in call[:_DIFFERENTIABLE])
+    run: Any = _Elementwise.apply if learns and torch.is_grad_enabled() else _forward
     if traced:
         run = torch.ops.elman.elementwise
-    elif torch.is_grad_enabled() and any(
-        part is not None and part.requires_grad for part in call[:3]
-    ):
-        run = _Elementwise.apply
-    else:
-        run = _forward
     h_TBS, last_BS = run(*call)
     if cell.output_is_state:
         return h_TBS, (last_BS,)
