@@ -95,7 +95,7 @@ def _unroll(
         sums, weights = cell.drive(x), torch.stack(cell.decay())
     else:
         sums = F.linear(x, cell.weight_ih, cell.bias_ih)
-        if isinstance(cell, IndRNNCell):
+        if number in (INDRNN_TANH, INDRNN_RELU):
             weights = cell.weight_hh.unsqueeze(0)
     zone = None if how.zoneout is None else how.zoneout[0]
     call = (
@@ -109,9 +109,8 @@ def _unroll(
         *team,
     )
     learns = any(part is not None and part.requires_grad for part in call[:_DIFFERENTIABLE])
-    run: Any = _Elementwise.apply if learns and torch.is_grad_enabled() else _forward
-    if traced:
-        run = torch.ops.elman.elementwise
+    plain: Any = _Elementwise.apply if learns and torch.is_grad_enabled() else _forward
+    run: Any = torch.ops.elman.elementwise if traced else plain
     h_TBS, last_BS = run(*call)
     if cell.output_is_state:
         return h_TBS, (last_BS,)
