@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "elementwise.h"
 #include "isa.h"
 #include "pool.h"
 #include "scratch.h"
@@ -141,6 +142,7 @@ Sequence sequence(nb::handle object, const char* name, const Shape& shape) {
 // --- which instruction set ---
 
 const Kernels* kernels = nullptr;
+const ElementwiseKernels* elementwise = nullptr;
 std::string refusal;
 
 void choose_kernels() {
@@ -152,6 +154,7 @@ void choose_kernels() {
       if (std::string(wanted) != isa.name) continue;
       if (isa.supported) {
         kernels = isa.kernels;
+        elementwise = isa.elementwise;
       } else {
         refusal = "ELMAN_ISA=" + std::string(wanted) + ": this processor does not have it";
       }
@@ -159,6 +162,7 @@ void choose_kernels() {
     }
     if (isa.supported) {
       kernels = isa.kernels;
+      elementwise = isa.elementwise;
       return;
     }
   }
@@ -190,6 +194,24 @@ Weights weights(nb::handle list, const Sizes& s) {
           floats(list[4], "weight_hr", {s.P, s.H})};
 }
 
+// (B) of int64 from 0 to T, or null.
+const long* checked_lengths(nb::handle lengths, long T, long B) {
+  if (lengths.is_none()) return nullptr;
+  const DLTensor tensor = view(lengths);
+  if (tensor.dtype != nb::dtype<std::int64_t>() || !has_shape(tensor, {B}) || !is_dense(tensor) ||
+      tensor.device.device_type != nb::device::cpu::value) {
+    throw std::runtime_error("lengths: expected " + std::to_string(B) + " of int64 on the CPU");
+  }
+  const long* all = data<long>(tensor);
+  for (long b = 0; b < B; ++b) {
+    if (all[b] < 0 || all[b] > T) {
+      throw std::runtime_error("lengths[" + std::to_string(b) + "]: expected 0 to " +
+                               std::to_string(T) + ", got " + std::to_string(all[b]));
+    }
+  }
+  return all;
+}
+
 // What both passes read. `parts`: x, y, lengths, h0, c0, mask, zone_h, zone_c, kept, weights.
 Forward describe(int cell, bool reverse, bool recompute, nb::handle parts) {
   Forward q;
@@ -218,21 +240,7 @@ Forward describe(int cell, bool reverse, bool recompute, nb::handle parts) {
   }
   q.x = sequence(parts[0], "x", {T, B, I});
   q.y = sequence(parts[1], "y", {T, B, P});
-  const nb::handle lengths = parts[2];
-  if (!lengths.is_none()) {
-    const DLTensor tensor = view(lengths);
-    if (tensor.dtype != nb::dtype<std::int64_t>() || !has_shape(tensor, {B}) || !is_dense(tensor) ||
-        tensor.device.device_type != nb::device::cpu::value) {
-      throw std::runtime_error("lengths: expected " + std::to_string(B) + " of int64 on the CPU");
-    }
-    q.lengths = data<long>(tensor);
-    for (long b = 0; b < B; ++b) {
-      if (q.lengths[b] < 0 || q.lengths[b] > T) {
-        throw std::runtime_error("lengths[" + std::to_string(b) + "]: expected 0 to " +
-                                 std::to_string(T) + ", got " + std::to_string(q.lengths[b]));
-      }
-    }
-  }
+  q.lengths = checked_lengths(parts[2], T, B);
   q.h0 = floats(parts[3], "h", {B, P});
   q.c0 = floats(parts[4], "c", {B, H});
   q.mask = floats(parts[5], "recurrent_mask", {B, P});
@@ -282,6 +290,63 @@ void backward(int cell, bool reverse, bool recompute, int threads, bool openmp, 
   const PreferOpenmp prefer(openmp);
   nb::gil_scoped_release release;
   kernels.backward(q, g, threads);
+}
+
+// What both passes of an elementwise recurrence read. `parts`: sums, weights, h0, zone, lengths, h.
+ElementwiseForward describe_elementwise(int kind, bool reverse, nb::handle parts) {
+  if (kind < 0 || kind > static_cast<int>(ElementwiseKind::lru)) {
+    throw std::runtime_error("kind: expected 0 to 4, got " + std::to_string(kind));
+  }
+  const auto [num_sums, num_parts, num_weights] = elementwise_counts[kind];
+  const DLTensor sums = view(parts[0]);
+  if (sums.ndim != 3 || sums.shape[2] % num_sums != 0) {
+    throw std::runtime_error("sums: expected 3 axes, the last a multiple of " +
+                             std::to_string(num_sums));
+  }
+  ElementwiseForward q;
+  q.kind = static_cast<ElementwiseKind>(kind);
+  q.T = sums.shape[0], q.B = sums.shape[1], q.H = sums.shape[2] / num_sums;
+  q.reverse = reverse;
+  const long size = num_parts * q.H;
+  q.sums = sequence(parts[0], "sums", {q.T, q.B, num_sums * q.H});
+  if (parts[1].is_none() != (num_weights == 0)) {
+    throw std::runtime_error("weights: expected for this kind, or not");
+  }
+  q.weights = floats(parts[1], "weights", {num_weights, q.H});
+  q.h0 = floats(parts[2], "h", {q.B, size});
+  q.zone = floats(parts[3], "zoneout (h)", {q.T, q.B, size});
+  q.lengths = checked_lengths(parts[4], q.T, q.B);
+  q.h = sequence(parts[5], "states", {q.T, q.B, size});
+  return q;
+}
+
+void elementwise_forward(int kind, bool reverse, int threads, bool openmp, nb::handle parts,
+                         nb::handle h_last) {
+  engine();
+  ElementwiseForward q = describe_elementwise(kind, reverse, parts);
+  const long size = elementwise_counts[kind].parts * q.H;
+  q.h_last = floats(h_last, "h_last", {q.B, size});
+  const PreferOpenmp prefer(openmp);
+  nb::gil_scoped_release release;
+  elementwise->forward(q, threads);
+}
+
+// `gradients`: d_h, d_h_last, d_sums, d_h0, d_weights.
+void elementwise_backward(int kind, bool reverse, int threads, bool openmp, nb::handle parts,
+                          nb::handle gradients) {
+  engine();
+  const ElementwiseForward q = describe_elementwise(kind, reverse, parts);
+  const auto [num_sums, num_parts, num_weights] = elementwise_counts[kind];
+  const long size = num_parts * q.H;
+  ElementwiseBackward g;
+  g.d_h = sequence(gradients[0], "the gradient of h", {q.T, q.B, size});
+  g.d_h_last = floats(gradients[1], "the gradient of the last h", {q.B, size});
+  g.d_sums = sequence(gradients[2], "d_sums", {q.T, q.B, num_sums * q.H});
+  g.d_h0 = floats(gradients[3], "d_h", {q.B, size});
+  g.d_weights = floats(gradients[4], "d_weights", {q.B, num_weights, q.H});
+  const PreferOpenmp prefer(openmp);
+  nb::gil_scoped_release release;
+  elementwise->backward(q, g, threads);
 }
 
 // One step of every layer of a stack, on the weights found in the module's own dictionary.
@@ -476,6 +541,8 @@ NB_MODULE(_native, m) {
   m.def("backward", &backward);
   m.def("step", &step, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
         nb::arg().none());
+  m.def("elementwise_forward", &elementwise_forward);
+  m.def("elementwise_backward", &elementwise_backward);
   m.def("borrow", &borrow);
   m.def("kept_size", &kept_size);
   m.def("exp", &map<&Kernels::exp>);

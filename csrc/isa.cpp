@@ -2,10 +2,11 @@
 
 namespace elman {
 
-// Each is made by kernels.cpp, compiled for it.
-#define ELMAN_DECLARE(name)      \
-  namespace name {               \
-  extern const Kernels kernels;  \
+// Made by kernels.cpp and elementwise.cpp, compiled for each.
+#define ELMAN_DECLARE(name)                      \
+  namespace name {                               \
+  extern const Kernels kernels;                  \
+  extern const ElementwiseKernels elementwise;   \
   }
 #if defined(ELMAN_X86)
 ELMAN_DECLARE(avx512)
@@ -21,12 +22,12 @@ Isas isas() {
       {"avx512",
        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"),
-       &avx512::kernels},
-      {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), &avx2::kernels},
+       &avx512::kernels, &avx512::elementwise},
+      {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), &avx2::kernels, &avx2::elementwise},
 #elif defined(ELMAN_ARM)
-      {"neon", true, &neon::kernels},
+      {"neon", true, &neon::kernels, &neon::elementwise},
 #endif
-      {"plain", true, &plain::kernels},
+      {"plain", true, &plain::kernels, &plain::elementwise},
   };
   return {all, all + sizeof all / sizeof *all};
 }

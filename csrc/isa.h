@@ -1,6 +1,7 @@
 // Which instruction sets this build holds, and which of them this machine can run.
 #pragma once
 
+#include "elementwise.h"
 #include "problem.h"
 
 namespace elman {
@@ -9,6 +10,7 @@ struct Isa {
   const char* name;
   bool supported;
   const Kernels* kernels;
+  const ElementwiseKernels* elementwise;
 };
 
 // Fastest first; the last one runs everywhere.

@@ -13,7 +13,9 @@ import elman
 NAMES = {
     "Model", "load", "cross_validate",
     "RNN", "GRU", "LSTM", "Recurrent", "accelerate", "engine",
+    "MinGRU", "MinLSTM", "LRU", "IndRNN",
     "Cell", "RNNCell", "GRUCell", "LSTMCell",
+    "LinearCell", "MinGRUCell", "MinLSTMCell", "LRUCell", "IndRNNCell",
     "ElmanError", "InputError", "DivergenceError",
     "__version__",
 }  # fmt: skip

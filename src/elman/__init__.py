@@ -9,11 +9,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elman.cells import Cell, GRUCell, LSTMCell, RNNCell
+    from elman.cells import (
+        Cell,
+        GRUCell,
+        IndRNNCell,
+        LinearCell,
+        LRUCell,
+        LSTMCell,
+        MinGRUCell,
+        MinLSTMCell,
+        RNNCell,
+    )
     from elman.cross_validation import cross_validate
     from elman.engines import engine
     from elman.errors import DivergenceError, ElmanError, InputError
-    from elman.layers import GRU, LSTM, RNN, Recurrent, accelerate
+    from elman.layers import (
+        GRU,
+        LRU,
+        LSTM,
+        RNN,
+        IndRNN,
+        MinGRU,
+        MinLSTM,
+        Recurrent,
+        accelerate,
+    )
     from elman.model import Model
 
     load = Model.load
@@ -26,9 +46,18 @@ _PUBLIC = {
     "ElmanError": "errors",
     "GRU": "layers",
     "GRUCell": "cells",
+    "IndRNN": "layers",
+    "IndRNNCell": "cells",
     "InputError": "errors",
+    "LRU": "layers",
+    "LRUCell": "cells",
     "LSTM": "layers",
     "LSTMCell": "cells",
+    "LinearCell": "cells",
+    "MinGRU": "layers",
+    "MinGRUCell": "cells",
+    "MinLSTM": "layers",
+    "MinLSTMCell": "cells",
     "Model": "model",
     "RNN": "layers",
     "RNNCell": "cells",
@@ -41,7 +70,9 @@ _PUBLIC = {
 __all__ = [  # noqa: RUF022 (grouped as a reader looks for them)
     "Model", "load", "cross_validate",
     "RNN", "GRU", "LSTM", "Recurrent", "accelerate", "engine",
+    "MinGRU", "MinLSTM", "LRU", "IndRNN",
     "Cell", "RNNCell", "GRUCell", "LSTMCell",
+    "LinearCell", "MinGRUCell", "MinLSTMCell", "LRUCell", "IndRNNCell",
     "ElmanError", "InputError", "DivergenceError",
     "__version__",
 ]  # fmt: skip

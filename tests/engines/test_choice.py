@@ -137,8 +137,9 @@ def test_an_unknown_name_is_refused_with_the_nearest():
 
 def test_every_engine_runs_somewhere():
     reasons = engines.available_engines()
-    assert list(reasons) == ["native", "aten", "reference"]
+    assert list(reasons) == ["native", "aten", "scan", "reference"]
     assert reasons["aten"] is None
+    assert reasons["scan"] is None
     assert reasons["reference"] is None
 
 

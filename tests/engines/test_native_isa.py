@@ -43,6 +43,7 @@ def test_the_core_on(native, isa):
     ran = run(
         "-m", "pytest", "-x", "-k", "core", "-p", "no:cacheprovider", "-p", "no:xdist",
         str(HERE / "test_native.py"), str(HERE / "test_native_functions.py"),
+        str(HERE / "test_native_elementwise.py"),
         ELMAN_ISA=isa, ELMAN_POISON="1",
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-2000:]

@@ -64,6 +64,8 @@ def test_two_steps_worked_by_hand():
         cell.weight_hh.copy_(torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
     x = torch.tensor([1.0, 3.0]).reshape(2, 1, 1)
     for name in ENGINES:
+        if ENGINES[name].refuses(cell, x, How()):
+            continue
         y, (h,) = unroll(cell, x, cell.initial_state(1), engine=name)
         assert y[:, 0].tolist() == [[1, 0], [3, 0]]
         assert h.tolist() == [[3, 0]]

@@ -81,6 +81,11 @@ class Cell(nn.Module):
         """The width of the output."""
         return self.state_sizes[0]
 
+    @property
+    def output_is_state(self) -> bool:
+        """Whether the output is the first state tensor, as it is unless a cell says otherwise."""
+        return True
+
     def initial_state(
         self,
         batch: int,

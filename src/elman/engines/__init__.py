@@ -27,7 +27,7 @@ from torch.compiler import is_compiling
 from torch.nn import Module
 
 from elman.cells import Cell, GatedCell, State
-from elman.engines import aten, native, reference, segments
+from elman.engines import aten, native, reference, scan, segments
 from elman.engines.how import How, See
 from elman.errors import InputError, unknown
 
@@ -71,7 +71,12 @@ class Engine(Protocol):
 
 
 # Fastest first; the last one runs everything.
-ENGINES: dict[str, Engine] = {"native": native, "aten": aten, "reference": reference}
+ENGINES: dict[str, Engine] = {
+    "native": native,
+    "aten": aten,
+    "scan": scan,
+    "reference": reference,
+}
 
 
 MEMORIES = ("all", "recompute", "sqrt")
@@ -120,8 +125,8 @@ def unroll(
             no gradient.
         zoneout: a mask (T, B, size), in the input's dtype or bool, or None for each state name: the
             state becomes mask * old + (1 - mask) * new, and the output is the first of it (Krueger
-            et al., 2017). An LSTM's new h comes from the new c before the mask. It gets no
-            gradient.
+            et al., 2017), or what a `LinearCell` reads of it. An LSTM's new h comes from the new c
+            before the mask. It gets no gradient.
         memory: what is kept for the backward pass. "all" of it; "recompute": the states, and the
             gates are computed again there; "sqrt": the states of every √T-th step, and all between
             is computed again, so that memory grows with √T, beside input and output (Chen et al.,

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elman.cells import Cell, GatedCell, GRUCell, LSTMCell, RNNCell, State
+from elman.cells import GatedCell, GRUCell, LSTMCell, RNNCell, State
+from elman.engines import native_elementwise
 from elman.engines.how import How
 from elman.errors import InputError
 
@@ -98,9 +99,10 @@ def isa() -> str:
     return _native.isa()
 
 
-def refuses(cell: Cell, x_TBI: Tensor, how: How) -> str | None:
+def refuses(cell: Any, x_TBI: Tensor, how: How) -> str | None:
     """Return why the kernels cannot compute this call, or None if they can."""
-    if kind(cell) is None or not isinstance(cell, GatedCell):
+    gated = isinstance(cell, GatedCell) and kind(cell) is not None
+    if not gated and native_elementwise.kind(cell) is None:
         return f"{type(cell).__name__} has a step of its own, for which there is no kernel"
     if x_TBI.dtype != torch.float32 or cell.weight_ih.dtype != torch.float32:
         return f"it computes in float32; input is {x_TBI.dtype}, parameters {cell.weight_ih.dtype}"
@@ -117,6 +119,9 @@ def refuses(cell: Cell, x_TBI: Tensor, how: How) -> str | None:
 
 def unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, State]:
     """Run the cell over time; see `elman.engines.unroll`."""
+    if not isinstance(cell, GatedCell):
+        traced = _is_traced((x_TBI, *state))
+        return native_elementwise.unroll(cell, x_TBI, state, how, _team(), traced)
     h_BP, c_BH = (*state, None)[:2]
     zone_h, zone_c = (*(how.zoneout or ()), None, None)[:2]
     tensors = (
@@ -133,7 +138,7 @@ def unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, St
         zone_h,
         zone_c,
     )
-    given = [tensor for tensor in tensors if tensor is not None]
+    given: list[Any] = [tensor for tensor in tensors if tensor is not None]
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
     call = (*tensors, kind(cell), how.reverse, how.memory == "recompute", keep)
     run: Any = _Unroll.apply if keep else _unroll

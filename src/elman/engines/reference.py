@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from elman.cells import Cell, State
+from elman.cells import Cell, LinearCell, State
 from elman.engines.how import How
 from elman.errors import InputError
 
@@ -47,6 +47,8 @@ def unroll(cell: Cell, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, S
             output_BH = new_state[0]
         if how.see is not None:
             output_BH, new_state = how.see(t, output_BH, new_state)
+        if isinstance(cell, LinearCell) and (how.zoneout is not None or how.see is not None):
+            output_BH = cell.read(new_state[0], x_TBI[t])
         if inside_TB1 is not None:
             inside_B1 = inside_TB1[t]
             output_BH = output_BH.masked_fill(~inside_B1, 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from elman.layers.acceleration import accelerate
     from elman.layers.attention import Attention
+    from elman.layers.long import LRU, IndRNN, MinGRU, MinLSTM
     from elman.layers.options import LayerKeywords, LayerOptions
     from elman.layers.padding import padded, real_steps
     from elman.layers.pooling import Pooling
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GRU",
+    "LRU",
     "LSTM",
     "RNN",
     "Attention",
+    "IndRNN",
     "LayerKeywords",
     "LayerOptions",
+    "MinGRU",
+    "MinLSTM",
     "Pooling",
     "Recurrent",
     "Stack",
@@ -35,11 +40,15 @@ __all__ = [
 
 _MODULES = {
     "GRU": "rnn",
+    "LRU": "long",
     "LSTM": "rnn",
     "RNN": "rnn",
     "Attention": "attention",
+    "IndRNN": "long",
     "LayerKeywords": "options",
     "LayerOptions": "options",
+    "MinGRU": "long",
+    "MinLSTM": "long",
     "Pooling": "pooling",
     "Recurrent": "recurrent",
     "Stack": "stack",

@@ -42,7 +42,7 @@ def refusal(options: LayerOptions, cell: Cell) -> InputError | None:
         "forget_bias": (not isinstance(cell, LSTMCell), f"{kind} has no forget gate; {only_lstm}"),
         "chrono": (
             not isinstance(cell, LSTMCell | GRUCell),
-            f"{kind} has no gates that keep its state; LSTM and GRU have",
+            f"{kind} has no gates of LSTM or GRU; MinGRU, MinLSTM and IndRNN take it as cells",
         ),
     }
     fields = type(options).model_fields
@@ -59,7 +59,8 @@ def refusal(options: LayerOptions, cell: Cell) -> InputError | None:
         return InputError(
             f"init='orthogonal': of {kind} it is not known which weights are recurrent"
         )
-    if options.init == "identity" and getattr(cell, "nonlinearity", None) != "relu":
+    relu = isinstance(cell, RNNCell) and cell.nonlinearity == "relu"
+    if options.init == "identity" and not relu:
         what = "RNNCell with tanh" if isinstance(cell, RNNCell) else kind
         return InputError(
             f"init='identity': for a plain RNN with nonlinearity='relu', got {what}; "

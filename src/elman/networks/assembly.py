@@ -8,13 +8,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman.layers import GRU, LSTM, RNN, Attention, LayerOptions, Stack
+from elman.layers import (
+    GRU,
+    LRU,
+    LSTM,
+    RNN,
+    Attention,
+    IndRNN,
+    LayerOptions,
+    MinGRU,
+    MinLSTM,
+    Stack,
+)
 from elman.networks.decoder import Decoder
 from elman.networks.options import NetworkOptions
 from elman.networks.seq_to_seq import SeqToSeq
 from elman.networks.seq_to_vector import SeqToVector
 
-CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+CELLS = {
+    "rnn": RNN,
+    "gru": GRU,
+    "lstm": LSTM,
+    "mingru": MinGRU,
+    "minlstm": MinLSTM,
+    "lru": LRU,
+    "indrnn": IndRNN,
+}
 NETWORKS = {"seq-to-seq": SeqToSeq, "seq-to-vector": SeqToVector}
 
 
@@ -35,7 +54,7 @@ def recurrent_layer(
     hidden: int | None = None,
     layers: int | None = None,
     learn_state: bool | None = None,
-) -> RNN | GRU | LSTM:
+) -> Stack:
     """Return a new layer, batch first; what is not given is as the options say."""
     extra: dict[str, Any] = {}
     if options.cell == "rnn":

@@ -18,7 +18,9 @@ class NetworkOptions(LayerOptions):
             "the window, all of them in the loss) or seq-to-vector (at the last step only).",
         )
     )
-    cell: Literal["rnn", "gru", "lstm"] = option("gru", "The recurrent cell.")
+    cell: Literal["rnn", "gru", "lstm", "mingru", "minlstm", "lru", "indrnn"] = option(
+        "gru", "The recurrent cell; the last four are for long sequences."
+    )
     nonlinearity: Literal["tanh", "relu"] = option("tanh", "Of the plain RNN cell.")
     hidden: int = option(64, "Hidden units of each recurrent layer.", ge=1, le=65_536)
     layers: int = option(1, "Recurrent layers, one upon the other.", ge=1, le=256)

@@ -23,9 +23,10 @@ def final_output(
 ) -> Tensor:
     """Return `final_BH`: what the top layer ended with; of both directions, side by side.
 
-    That is its h; or with skips, which go past the state, the output of its last step read.
+    That is its h; or with skips, which go past the state, and of a cell that reads its output off
+    the state, the output of its last step read.
     """
-    if recurrent.skips is not None:
+    if recurrent.skips is not None or not recurrent.cells[0].output_is_state:
         return _last_outputs(hidden_BTH, lengths, recurrent.num_directions)
     h_LBH = state[0] if isinstance(state, tuple) else state
     if recurrent.bidirectional:
