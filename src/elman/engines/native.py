@@ -102,6 +102,8 @@ def refuses(cell: Cell, x_TBI: Tensor, how: How) -> str | None:
     """Return why the kernels cannot compute this call, or None if they can."""
     if kind(cell) is None or not isinstance(cell, GatedCell):
         return f"{type(cell).__name__} has a step of its own, for which there is no kernel"
+    if cell.layer_norm or cell.peepholes:
+        return "no kernel yet"
     if x_TBI.dtype != torch.float32 or cell.weight_ih.dtype != torch.float32:
         return f"it computes in float32; input is {x_TBI.dtype}, parameters {cell.weight_ih.dtype}"
     if x_TBI.device.type != "cpu":
