@@ -6,6 +6,7 @@
 namespace elman::ELMAN_ISA {
 
 // Where one row's numbers lie at the step being computed; null where there are none.
+template <class C>
 struct Row {
   const float* x;
   const float* h;  // what the recurrent weights multiply: the old state, masked
@@ -19,6 +20,12 @@ struct Row {
   const float* mask;
   const float* zone_h;
   const float* zone_c;
+  // Under layer normalisation (normalized.h).
+  float* x_sums;
+  float* h_sums;
+  float* memory;
+  float* opened;
+  RowMoments<C>* moments;
 };
 
 // Sums of the input and the biases, computed beforehand for many steps at once.
@@ -34,8 +41,10 @@ struct Sums {
 template <class C>
 class Step {
  public:
-  Step(const Sizes& s, const Packed<C>& packed, long gate_slots)
-      : s_(s), packed_(packed), gate_step_(gate_slots * Panels<C>::width) {}
+  using Row = elman::ELMAN_ISA::Row<C>;
+
+  Step(const Sizes& s, const Weights& weights, const Packed<C>& packed, long gate_slots)
+      : s_(s), w_(weights), packed_(packed), gate_step_(gate_slots * Panels<C>::width) {}
 
   // Everything the panels' weights and sums give: new states, or what the second half needs.
   void first_half(const Row* rows, long n, const Part& part, const Sums& sums) const {
@@ -76,7 +85,7 @@ class Step {
     }
   }
 
- private:
+ protected:
   template <class Cell, int R>
   __attribute__((noinline)) void input_tile(const float* const* x, long p, float* sums) const {
     constexpr int V = Cell::x_count;
@@ -152,7 +161,7 @@ class Step {
         Vec h_old{}, c_old{}, c{};
         if constexpr (Cell::reads_h_old) h_old = load(row.h_old + unit, count);
         if constexpr (Cell::has_c) c_old = load(row.c_old + unit, count);
-        const Vec h = Cell::forward(s, h_old, c_old, c);
+        const Vec h = Cell::forward(s, h_old, c_old, c, peepholes<C>(w_.peephole, s_.H, unit, count));
         if constexpr (Cell::has_c) {
           if (row.zone_c != nullptr) c = mix(load(row.zone_c + unit, count), c_old, c);
           if (row.c != nullptr) store(row.c + unit, c, count);
@@ -201,7 +210,7 @@ class Step {
       const Row& row = rows[r];
       float* gates = row.gates + p * gate_step_;
       Vec all[C::vectors] = {s[r][0], zero(), load(gates + 2 * lanes)}, unused{};
-      const Vec h = C::forward(all, load(row.h_old + unit, count), unused, unused);
+      const Vec h = C::forward(all, load(row.h_old + unit, count), unused, unused, {});
       store(gates, all[0]);
       finish(row, unit, count, h);
     }
@@ -230,13 +239,95 @@ class Step {
   }
 
   const Sizes& s_;
+  const Weights& w_;
   const Packed<C>& packed_;
   long gate_step_;
+};
+
+// The same under layer normalisation: no sum means anything before all of its row are there.
+template <class C>
+class NormalizedStep : public Step<C> {
+ public:
+  using Row = elman::ELMAN_ISA::Row<C>;
+  using Step<C>::Step;
+
+  // The input's sums of n rows, and the state's, each where `to` says.
+  void input_sums(const float* const* x, long n, const Part& part, const Result* to) const {
+    multiply(x, n, Runs::one(s_.I), sums_columns<C>(packed_.x, x_window<C>(), s_.H, s_.I),
+             part.p_first, part.p_last, to);
+  }
+  void state_sums(const float* const* h, long n, const Part& part, const Result* to) const {
+    multiply(h, n, Runs::one(s_.P), sums_columns<C>(packed_.h, h_window<C>(), s_.H, s_.P),
+             part.p_first, part.p_last, to);
+  }
+
+  // From a row's sums its new state; of an LSTM, its memory and its output gate.
+  void activate(const Row& row, const Part& part) const {
+    RowMoments<C> m;
+    find_moments<C>(row.x_sums, C::x_gate, s_.H, m.x);
+    find_moments<C>(row.h_sums, C::h_gate, s_.H, m.h);
+    if (row.moments != nullptr && part.p_first == 0) *row.moments = m;
+    for (long p = part.p_first; p < part.p_last; ++p) {
+      with_panel<C>(s_.H, p, [&](auto cell) __attribute__((always_inline)) {
+        activate_panel<decltype(cell)>(row, p, m);
+      });
+    }
+  }
+
+  // An LSTM's output, from its memory normalised.
+  void output(const Row& row, const Part& part) const {
+    const Moments m = memory_moments(row.memory, s_.H);
+    if (row.moments != nullptr && part.p_first == 0) row.moments->c = m;
+    for (long p = part.p_first; p < part.p_last; ++p) {
+      const long unit = Panels<C>::first_unit(p, 0);
+      const int count = Panels<C>::units_from(s_.H, unit);
+      const Vec read = read_memory(w_, load(row.memory + unit), m, unit, count);
+      const Vec h = load(row.opened + unit) * tanh(read);
+      if (row.inner != nullptr) {
+        store(row.inner + unit, h, count);
+      } else {
+        this->finish(row, unit, count, h);
+      }
+    }
+  }
+
+ private:
+  template <class Cell>
+  ELMAN_INLINE void activate_panel(const Row& row, long p, const RowMoments<C>& m) const {
+    Vec s[Cell::vectors];
+    normalized_sums<C, Cell>(s, w_, s_.H, p, row.x_sums, row.h_sums, m);
+    if constexpr (Cell::vectors_are_units) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Cell::vectors; ++v) {
+        const long unit = Panels<C>::first_unit(p, v);
+        this->finish(row, unit, Panels<C>::units_from(s_.H, unit), Cell::activate(s[v]));
+      }
+    } else {
+      const long unit = Panels<C>::first_unit(p, 0);
+      const int count = Panels<C>::units_from(s_.H, unit);
+      if constexpr (Cell::has_c) {
+        const Vec c_old = load(row.c_old + unit, count);
+        Vec c = Cell::gates(s, c_old, peepholes<C>(w_.peephole, s_.H, unit, count));
+        store(row.memory + unit, c);
+        store(row.opened + unit, s[3]);
+        if (row.zone_c != nullptr) c = this->mix(load(row.zone_c + unit, count), c_old, c);
+        store(row.c + unit, c, count);
+      } else {
+        Vec unused{};
+        this->finish(row, unit, count,
+                     Cell::forward(s, load(row.h_old + unit, count), unused, unused, {}));
+      }
+    }
+  }
+
+  using Step<C>::s_, Step<C>::w_, Step<C>::packed_;
 };
 
 template <class C>
 class ForwardPass {
  public:
+  using Row = elman::ELMAN_ISA::Row<C>;
+
   // kept: with what the steps themselves need, lent.
   ForwardPass(const Forward& q, const Plan& plan, Packed<C>& packed, const Kept<C>& kept)
       : q_(q), s_(q.sizes), plan_(plan), packed_(packed), kept_(kept), places_{q, plan, kept} {}
@@ -249,7 +340,12 @@ class ForwardPass {
       packed_.fill(s_, q_.weights, team.size(), rank);
       team.barrier(rank);
       for_parts<C>(sharing, s_, plan_.ragged(), team, rank, next_piece,
-                   [&](const Part& part, Team* peers) { run_part(part, keep, peers, rank); });
+                   [&](const Part& part, Team* peers) {
+                     if constexpr (!C::reset_before) {
+                       if (is_normalized(q_.weights)) return run_normalized(part, keep, peers, rank);
+                     }
+                     run_part(part, keep, peers, rank);
+                   });
     };
     run_team(sharing.num_threads, sharing.patience_ns, work);
     finish();
@@ -260,7 +356,7 @@ class ForwardPass {
     const long first_slot = plan_.offset(s0);
     constexpr long block = 96;
     Row rows[block];
-    const Step<C> step(s_, packed_, gate_slots);
+    const Step<C> step(s_, q_.weights, packed_, gate_slots);
     long n = 0;
     const auto flush = [&] {
       step.first_half(rows, n, part, {});
@@ -280,7 +376,89 @@ class ForwardPass {
     if (n > 0) flush();
   }
 
+  // Likewise of what is normalised the sums of both matrices.
+  void recompute_sums(const Part& part, long s0, long s1, float* x_sums, float* h_sums) const {
+    const long first_slot = plan_.offset(s0), size = sums_row<C>(s_.H);
+    constexpr long block = 96;
+    const float *x[block], *h[block];
+    Result x_to[block], h_to[block];
+    const NormalizedStep<C> step(s_, q_.weights, packed_, 0);
+    long n = 0;
+    const auto flush = [&] {
+      step.input_sums(x, n, part, x_to);
+      step.state_sums(h, n, part, h_to);
+      n = 0;
+    };
+    for (long s = s0; s < s1; ++s) {
+      for (long m = 0, count = part.count(plan_.active(s)); m < count; ++m) {
+        const long i = part.row(m), slot = places_.slot(s, i) - first_slot;
+        x[n] = places_.at(q_.x, s, i);
+        h[n] = places_.h(s, i);
+        x_to[n] = {x_sums + slot * size, nullptr, nullptr};
+        h_to[n++] = {h_sums + slot * size, nullptr, nullptr};
+        if (n == block) flush();
+      }
+    }
+    if (n > 0) flush();
+  }
+
  private:
+  void run_normalized(const Part& part, bool keep, Team* team, int rank) const {
+    const long most = part.count(plan_.active(0));
+    if (most == 0) return;
+    const long num_steps = plan_.length(part.first), at_once = kept_.steps_at_once;
+    start_masked(part, team, rank);
+    const auto meet = [&] {
+      if (team != nullptr) team->barrier(rank);
+    };
+    const long size = most * (long)sizeof(Row) +
+                      at_once * most * (long)(sizeof(const float*) + sizeof(Result));
+    const Scratch memory(divide_up(size, 4));
+    Row* rows = reinterpret_cast<Row*>(memory.data());
+    Result* to = reinterpret_cast<Result*>(rows + most);
+    const float** from = reinterpret_cast<const float**>(to + at_once * most);
+    const NormalizedStep<C> step(s_, q_.weights, packed_, 0);
+
+    for (long s = 0; s < num_steps; ++s) {
+      if (s % at_once == 0) {
+        long n = 0;
+        for (long ahead = s; ahead < lesser(s + at_once, num_steps); ++ahead) {
+          for (long m = 0, count = part.count(plan_.active(ahead)); m < count; ++m, ++n) {
+            const long i = part.row(m);
+            from[n] = places_.at(q_.x, ahead, i);
+            to[n] = {kept_.x_sums_at(places_.slot(ahead, i), ahead, i, s_), nullptr, nullptr};
+          }
+        }
+        step.input_sums(from, n, part, to);
+      }
+      const long n = part.count(plan_.active(s));
+      for (long m = 0; m < n; ++m) {
+        rows[m] = row_at(s, part.row(m), keep);
+        from[m] = rows[m].h;
+        to[m] = {rows[m].h_sums, nullptr, nullptr};
+      }
+      step.state_sums(from, n, part, to);
+      meet();
+      for (long m = 0; m < n; ++m) {
+        step.activate(rows[m], part);
+        if constexpr (C::has_c) {
+          if (team == nullptr) step.output(rows[m], part);
+        }
+      }
+      if constexpr (C::has_c) {
+        if (team != nullptr) {
+          meet();
+          for (long m = 0; m < n; ++m) step.output(rows[m], part);
+        }
+      }
+      if (step.has_second_half()) {
+        meet();
+        step.second_half(rows, n, part);
+      }
+      meet();
+    }
+  }
+
   void run_part(const Part& part, bool keep, Team* team, int rank) const {
     const long most = part.count(plan_.active(0));
     if (most == 0) return;
@@ -298,7 +476,7 @@ class ForwardPass {
     const Scratch rows_memory((most * (long)sizeof(Row) + sums_rows * (long)sizeof(float*)) / 4);
     Row* rows = reinterpret_cast<Row*>(rows_memory.data());
     const float** inputs = reinterpret_cast<const float**>(rows + most);
-    const Step<C> step(s_, packed_, kept_.gate_slots);
+    const Step<C> step(s_, q_.weights, packed_, kept_.gate_slots);
 
     for (long s0 = 0; s0 < num_steps; s0 += steps_at_once) {
       const long s1 = lesser(s0 + steps_at_once, num_steps);
@@ -342,6 +520,15 @@ class ForwardPass {
     row.zone_h = places_.zone(q_.zone_h, s_.P, s, i);
     if (kept_.gates != nullptr) {
       row.gates = kept_.gates + (kept_.gates_by_row ? i : slot) * Panels<C>::width;
+    }
+    if (kept_.x_sums != nullptr) {
+      row.x_sums = kept_.x_sums_at(slot, s, i, s_);
+      row.h_sums = kept_.h_sums_at(slot, i, s_);
+      if constexpr (C::has_c) {
+        row.memory = kept_.memory + i * memory_row(s_.H);
+        row.opened = kept_.opened + i * memory_row(s_.H);
+      }
+      if (kept_.moments != nullptr) row.moments = kept_.moments + slot;
     }
     if (kept_.inner != nullptr) row.inner = kept_.inner + (kept_.inner_by_row ? i : slot) * s_.H;
     if (q_.mask != nullptr) {

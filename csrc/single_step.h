@@ -100,7 +100,8 @@ void single_step(const Sizes& s, const Weights& w, const float* x, const float* 
         Vec h_old{}, c_old{}, c_now{};
         if constexpr (C::reads_h_old) h_old = load(h + unit, count);
         if constexpr (C::has_c) c_old = load(c + unit, count);
-        const Vec output = C::forward(sums, h_old, c_old, c_now);
+        const Vec output = C::forward(sums, h_old, c_old, c_now,
+                                      peepholes<C>(w.peephole, s.H, unit, count));
         store(fresh + unit, output, count);
         if constexpr (C::has_c) store(c_new + unit, c_now, count);
       }
@@ -113,7 +114,7 @@ void single_step(const Sizes& s, const Weights& w, const float* x, const float* 
       sums[0] = load(fresh + unit, count) +
                 sums_of({w.hh, w.bias_hh, s.H, seen}, n_gate[0] * s.H + unit, none, 0, count);
       sums[2] = load(updates + unit, count);
-      store(fresh + unit, C::forward(sums, load(h + unit, count), unused, unused), count);
+      store(fresh + unit, C::forward(sums, load(h + unit, count), unused, unused, {}), count);
     }
   }
   if (!projected) {
