@@ -30,6 +30,7 @@ struct GradientRow {
   // Under layer normalisation (normalized.h).
   const float* x_sums;
   const float* h_sums;
+  long back;            // how far behind these those of the step before lie, which comes next
   const RowMoments<C>* moments;
   float* d_state_sums;  // of h_sums, laid out as d_sums
   float* d_read;        // of what the output reads of the memory
@@ -139,7 +140,9 @@ class BackwardPass {
 
   // How many steps at a time: enough rows for the weights' products, no more than the caches hold.
   long cut() {
-    constexpr long floats_at_once = 512 * 1024, rows_at_least = 256;
+    constexpr long rows_at_least = 256;
+    // Layer normalisation reads and writes four times as much for each.
+    const long floats_at_once = normalized_ ? 64 * 1024 : 512 * 1024;
     const long rows = greater(rows_at_least, floats_at_once / gate_row_);
     steps_at_once_ = lesser(plan_.num_steps(), greater(1, rows / greater(1, plan_.active(0))));
     most_slots_ = 0;
@@ -265,6 +268,7 @@ class BackwardPass {
     if (normalized_) {
       row.x_sums = x_sums_of(first_slot, here);
       row.h_sums = h_sums_of(first_slot, here);
+      if (s > 0) row.back = (slot - places_.slot(s - 1, i)) * sums_row<C>(s_.H);
       row.moments = kept_.moments + slot;
       if constexpr (C::has_c) row.d_read = d_read_ + here * memory_row(s_.H);
     }
@@ -431,7 +435,7 @@ class BackwardPass {
   void compute_again(const ForwardPass<C>& again, const Part& part, long s0, long s1);
   void normalized_gradients(const GradientRow* rows, long n, const Part& part, Team* team, int rank);
   void activation_gradients(const GradientRow& row, const Part& part) const;
-  template <class Cell>
+  template <class Cell, bool Whole>
   void activation_panel(const GradientRow& row, long p) const;
   void memory_gradients(const GradientRow& row, const Part& part) const;
   void input_sums_gradients(long first_slot, long num_slots, const Team& team, int rank) const;

@@ -20,23 +20,21 @@ template <class C>
 void BackwardPass<C>::normalized_gradients(const GradientRow* rows, long n, const Part& part,
                                            Team* team, int rank) {
   if constexpr (!C::reset_before) {
-    // Of rows that are one thread's own, each is finished while it is in the nearest cache.
-    const long at_once = team == nullptr ? 1 : n;
-    const auto each = [&](long first, auto&& body) {
-      for (long i = first; i < lesser(first + at_once, n); ++i) body(rows[i]);
-      if (team != nullptr) team->barrier(rank);
-    };
-    for (long i = 0; i < n; i += at_once) {
-      each(i, [&](const GradientRow& row) { activation_gradients(row, part); });
+    for_blocks(n, team != nullptr, [&](long first, long last) {
+      const auto each = [&](auto&& body) {
+        for (long i = first; i < last; ++i) body(rows[i]);
+        if (team != nullptr) team->barrier(rank);
+      };
+      each([&](const GradientRow& row) { activation_gradients(row, part); });
       if constexpr (C::has_c) {
-        each(i, [&](const GradientRow& row) { memory_gradients(row, part); });
+        each([&](const GradientRow& row) { memory_gradients(row, part); });
       }
-      each(i, [&](const GradientRow& row) {
+      each([&](const GradientRow& row) {
         sums_gradient<C>(state_side<C>(q_.weights), row.d_sums, most_slots_ * Panels<C>::width,
                          row.h_sums, row.moments->h, s_.H, part.p_first, part.p_last,
                          row.d_state_sums);
       });
-    }
+    });
   }
 }
 
@@ -44,23 +42,31 @@ void BackwardPass<C>::normalized_gradients(const GradientRow* rows, long n, cons
 template <class C>
 void BackwardPass<C>::activation_gradients(const GradientRow& row, const Part& part) const {
   for (long p = part.p_first; p < part.p_last; ++p) {
-    with_panel<C>(s_.H, p, [&](auto cell) { activation_panel<decltype(cell)>(row, p); });
+    with_units<C>(s_.H, p, [&](auto cell, auto whole) __attribute__((always_inline)) {
+      activation_panel<decltype(cell), decltype(whole)::value>(row, p);
+    });
   }
 }
 
 template <class C>
-template <class Cell>
+template <class Cell, bool Whole>
 ELMAN_INLINE void BackwardPass<C>::activation_panel(const GradientRow& row, long p) const {
   constexpr int V = Cell::vectors;
   const Weights& w = q_.weights;
   float* d_sums = row.d_sums + p * most_slots_ * Panels<C>::width;
+#pragma GCC unroll 4
+  for (int v = 0; v < Cell::x_count; ++v) {
+    const long at = (p * C::x_count + v) * lanes - row.back;
+    __builtin_prefetch(row.x_sums + at);
+    __builtin_prefetch(row.h_sums + at);
+  }
   Vec s[V];
-  normalized_sums<C, Cell>(s, w, s_.H, p, row.x_sums, row.h_sums, *row.moments);
+  normalized_sums<C, Cell, Whole>(s, w, s_.H, p, row.x_sums, row.h_sums, *row.moments);
   if constexpr (Cell::vectors_are_units) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       const long unit = Panels<C>::first_unit(p, v);
-      const int count = Panels<C>::units_from(s_.H, unit);
+      const int count = units_in<C, Whole>(s_.H, unit);
       Vec direct;
       const Vec d = new_state_gradient(row, unit, count, direct);
       store(d_sums + v * lanes, first_lanes(d * Cell::slope(Cell::activate(s[v])), count));
@@ -68,7 +74,7 @@ ELMAN_INLINE void BackwardPass<C>::activation_panel(const GradientRow& row, long
     }
   } else {
     const long unit = Panels<C>::first_unit(p, 0);
-    const int count = Panels<C>::units_from(s_.H, unit);
+    const int count = units_in<C, Whole>(s_.H, unit);
     Vec direct{}, d;
     if (projected_) {
       d = load(row.d_inner + unit, count);
@@ -102,20 +108,22 @@ void BackwardPass<C>::memory_gradients(const GradientRow& row, const Part& part)
   const Moments& m = row.moments->c;
   const GradientMeans means = memory_gradient_means(w, row.d_read, row.memory, m, s_.H);
   for (long p = part.p_first; p < part.p_last; ++p) {
-    const long unit = Panels<C>::first_unit(p, 0);
-    const int count = Panels<C>::units_from(s_.H, unit);
-    float* d_sums = row.d_sums + p * most_slots_ * Panels<C>::width;
-    Vec s[C::vectors], direct;
+    with_units<C>(s_.H, p, [&](auto, auto whole) __attribute__((always_inline)) {
+      const long unit = Panels<C>::first_unit(p, 0);
+      const int count = units_in<C, decltype(whole)::value>(s_.H, unit);
+      float* d_sums = row.d_sums + p * most_slots_ * Panels<C>::width;
+      Vec s[C::vectors], direct;
 #pragma GCC unroll 4
-    for (int v = 0; v < C::vectors; ++v) s[v] = load(d_sums + v * lanes);
-    Vec d_c = split_zoneout(row.zone_c, unit, count, load(row.d_c + unit, count), direct);
-    const Vec gd = load(w.norm_c + unit, count) * load(row.d_read + unit);
-    d_c = d_c + means.of(gd, m.normalize(load(row.memory + unit)), m);
-    C::memory_backward(s, load(row.c_old + unit, count), d_c,
-                       peepholes<C>(w.peephole, s_.H, unit, count));
+      for (int v = 0; v < C::vectors; ++v) s[v] = load(d_sums + v * lanes);
+      Vec d_c = split_zoneout(row.zone_c, unit, count, load(row.d_c + unit, count), direct);
+      const Vec gd = load(w.norm_c + unit, count) * load(row.d_read + unit);
+      d_c = d_c + means.of(gd, m.normalize(load(row.memory + unit)), m);
+      C::memory_backward(s, load(row.c_old + unit, count), d_c,
+                         peepholes<C>(w.peephole, s_.H, unit, count));
 #pragma GCC unroll 4
-    for (int v = 0; v < C::vectors; ++v) store(d_sums + v * lanes, first_lanes(s[v], count));
-    store(row.d_c + unit, d_c + direct, count);
+      for (int v = 0; v < C::vectors; ++v) store(d_sums + v * lanes, first_lanes(s[v], count));
+      store(row.d_c + unit, d_c + direct, count);
+    });
   }
 }
 

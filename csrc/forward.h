@@ -25,7 +25,8 @@ struct Row {
   float* h_sums;
   float* memory;
   float* opened;
-  RowMoments<C>* moments;
+  RowMoments<C> moments;
+  RowMoments<C>* kept_moments;
 };
 
 // Sums of the input and the biases, computed beforehand for many steps at once.
@@ -261,50 +262,52 @@ class NormalizedStep : public Step<C> {
              part.p_first, part.p_last, to);
   }
 
+  void sums_moments(Row& row) const {
+    find_moments<C>(row.x_sums, C::x_gate, s_.H, row.moments.x);
+    find_moments<C>(row.h_sums, C::h_gate, s_.H, row.moments.h);
+  }
+
   // From a row's sums its new state; of an LSTM, its memory and its output gate.
   void activate(const Row& row, const Part& part) const {
-    RowMoments<C> m;
-    find_moments<C>(row.x_sums, C::x_gate, s_.H, m.x);
-    find_moments<C>(row.h_sums, C::h_gate, s_.H, m.h);
-    if (row.moments != nullptr && part.p_first == 0) *row.moments = m;
     for (long p = part.p_first; p < part.p_last; ++p) {
-      with_panel<C>(s_.H, p, [&](auto cell) __attribute__((always_inline)) {
-        activate_panel<decltype(cell)>(row, p, m);
+      with_units<C>(s_.H, p, [&](auto cell, auto whole) __attribute__((always_inline)) {
+        activate_panel<decltype(cell), decltype(whole)::value>(row, p);
       });
     }
   }
 
   // An LSTM's output, from its memory normalised.
   void output(const Row& row, const Part& part) const {
-    const Moments m = memory_moments(row.memory, s_.H);
-    if (row.moments != nullptr && part.p_first == 0) row.moments->c = m;
     for (long p = part.p_first; p < part.p_last; ++p) {
-      const long unit = Panels<C>::first_unit(p, 0);
-      const int count = Panels<C>::units_from(s_.H, unit);
-      const Vec read = read_memory(w_, load(row.memory + unit), m, unit, count);
-      const Vec h = load(row.opened + unit) * tanh(read);
-      if (row.inner != nullptr) {
-        store(row.inner + unit, h, count);
-      } else {
-        this->finish(row, unit, count, h);
-      }
+      with_units<C>(s_.H, p, [&](auto, auto whole) __attribute__((always_inline)) {
+        const long unit = Panels<C>::first_unit(p, 0);
+        const int count = units_in<C, decltype(whole)::value>(s_.H, unit);
+        const Vec read = read_memory(w_, load(row.memory + unit), row.moments.c, unit, count);
+        const Vec h = load(row.opened + unit) * tanh(read);
+        if (row.inner != nullptr) {
+          store(row.inner + unit, h, count);
+        } else {
+          this->finish(row, unit, count, h);
+        }
+      });
     }
   }
 
  private:
-  template <class Cell>
-  ELMAN_INLINE void activate_panel(const Row& row, long p, const RowMoments<C>& m) const {
+  template <class Cell, bool Whole>
+  ELMAN_INLINE void activate_panel(const Row& row, long p) const {
     Vec s[Cell::vectors];
-    normalized_sums<C, Cell>(s, w_, s_.H, p, row.x_sums, row.h_sums, m);
+    normalized_sums<C, Cell, Whole>(s, w_, s_.H, p, row.x_sums, row.h_sums,
+                                       row.moments);
     if constexpr (Cell::vectors_are_units) {
 #pragma GCC unroll 4
       for (int v = 0; v < Cell::vectors; ++v) {
         const long unit = Panels<C>::first_unit(p, v);
-        this->finish(row, unit, Panels<C>::units_from(s_.H, unit), Cell::activate(s[v]));
+        this->finish(row, unit, units_in<C, Whole>(s_.H, unit), Cell::activate(s[v]));
       }
     } else {
       const long unit = Panels<C>::first_unit(p, 0);
-      const int count = Panels<C>::units_from(s_.H, unit);
+      const int count = units_in<C, Whole>(s_.H, unit);
       if constexpr (Cell::has_c) {
         const Vec c_old = load(row.c_old + unit, count);
         Vec c = Cell::gates(s, c_old, peepholes<C>(w_.peephole, s_.H, unit, count));
@@ -439,18 +442,20 @@ class ForwardPass {
       }
       step.state_sums(from, n, part, to);
       meet();
-      for (long m = 0; m < n; ++m) {
-        step.activate(rows[m], part);
+      for_blocks(n, team != nullptr, [&](long first, long last) {
+        const auto each = [&](auto&& body) {
+          for (long m = first; m < last; ++m) body(rows[m]);
+        };
+        each([&](Row& row) { step.sums_moments(row); });
+        each([&](Row& row) { step.activate(row, part); });
         if constexpr (C::has_c) {
-          if (team == nullptr) step.output(rows[m], part);
-        }
-      }
-      if constexpr (C::has_c) {
-        if (team != nullptr) {
           meet();
-          for (long m = 0; m < n; ++m) step.output(rows[m], part);
+          each([&](Row& row) { row.moments.c = memory_moments(row.memory, s_.H); });
+          each([&](Row& row) { step.output(row, part); });
         }
-      }
+        if (!keep || part.p_first > 0) return;
+        each([&](Row& row) { *row.kept_moments = row.moments; });
+      });
       if (step.has_second_half()) {
         meet();
         step.second_half(rows, n, part);
@@ -528,7 +533,7 @@ class ForwardPass {
         row.memory = kept_.memory + i * memory_row(s_.H);
         row.opened = kept_.opened + i * memory_row(s_.H);
       }
-      if (kept_.moments != nullptr) row.moments = kept_.moments + slot;
+      if (kept_.moments != nullptr) row.kept_moments = kept_.moments + slot;
     }
     if (kept_.inner != nullptr) row.inner = kept_.inner + (kept_.inner_by_row ? i : slot) * s_.H;
     if (q_.mask != nullptr) {

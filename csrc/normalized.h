@@ -51,9 +51,43 @@ long sums_row(long H) {
 // How many a memory takes where it lies by whole vectors.
 inline long memory_row(long H) { return divide_up(H, lanes) * lanes; }
 
+// How many panels have all their units, so that no load and no store of theirs needs a mask.
+template <class C>
+ELMAN_INLINE long whole_panels(long H) {
+  return H / Panels<C>::panel_units;
+}
+template <class C, bool Whole>
+ELMAN_INLINE int units_in(long H, long unit) {
+  return Whole ? lanes : Panels<C>::units_from(H, unit);
+}
+
+// Call body(Cell, Constant<whether whole>) for panel p; as `with_panel`.
+template <class C, class Body>
+ELMAN_INLINE void with_units(long H, long p, Body&& body) {
+  if (p < whole_panels<C>(H)) return body(C{}, Constant<true>{});
+  with_panel<C>(H, p, [&](auto cell) __attribute__((always_inline)) {
+    body(cell, Constant<false>{});
+  });
+}
+
+// Call body(unit, count) for each vector of a memory.
+template <class Body>
+ELMAN_INLINE void for_units(long H, Body&& body) {
+  const long whole = H / lanes * lanes;
+  for (long unit = 0; unit < whole; unit += lanes) body(unit, lanes);
+  if (whole < H) body(whole, (int)(H - whole));
+}
+
 // Call body(p, v, unit, count) for each vector of the panels: its first unit, and how many exist.
 template <class C, class Body>
 ELMAN_INLINE void for_vectors(long H, long p_first, long p_last, Body&& body) {
+  const long whole = lesser(p_last, whole_panels<C>(H));
+  for (; p_first < whole; ++p_first) {
+#pragma GCC unroll 4
+    for (int v = 0; v < C::x_count; ++v) {
+      body(p_first, v, Panels<C>::first_unit(p_first, v), lanes);
+    }
+  }
   for (long p = p_first; p < p_last; ++p) {
 #pragma GCC unroll 4
     for (int v = 0; v < C::x_count; ++v) {
@@ -85,12 +119,12 @@ __attribute__((noinline)) void find_moments(const float* sums, const int* gate, 
   constexpr int V = C::x_count;
   float means[C::norm_groups];
   Vec each[V]{}, squares[V]{};
-  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long, int count) {
+  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long, int count) __attribute__((always_inline)) {
     each[v] = each[v] + first_lanes(load(sums + (p * V + v) * lanes), count);
   });
   group_means<C>(each, gate, H, means);
   for (int g = 0; g < C::norm_groups; ++g) to[g].mean = means[g];
-  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long, int count) {
+  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long, int count) __attribute__((always_inline)) {
     const Vec mean = splat(to[C::norm_group[gate[v]]].mean);
     const Vec d = first_lanes(load(sums + (p * V + v) * lanes) - mean, count);
     squares[v] = fma(d, d, squares[v]);
@@ -102,20 +136,17 @@ __attribute__((noinline)) void find_moments(const float* sums, const int* gate, 
 // Of a memory (H).
 inline Moments memory_moments(const float* c, long H) {
   Vec total = zero(), squares = zero();
-  for (long unit = 0; unit < H; unit += lanes) {
-    total = total + load(c + unit, (int)lesser(lanes, H - unit));
-  }
+  for_units(H, [&](long unit, int count) __attribute__((always_inline)) { total = total + load(c + unit, count); });
   const float mean = sum(total) / (float)H;
-  for (long unit = 0; unit < H; unit += lanes) {
-    const int count = (int)lesser(lanes, H - unit);
+  for_units(H, [&](long unit, int count) __attribute__((always_inline)) {
     const Vec d = first_lanes(load(c + unit, count) - mean, count);
     squares = fma(d, d, squares);
-  }
+  });
   return {mean, 1.0f / __builtin_sqrtf(sum(squares) / (float)H + norm_epsilon)};
 }
 
 // A cell's sums in panel p, from both matrices' of that row.
-template <class C, class Cell>
+template <class C, class Cell, bool Whole>
 ELMAN_INLINE void normalized_sums(Vec (&s)[Cell::vectors], const Weights& w, long H, long p,
                                   const float* x_sums, const float* h_sums,
                                   const RowMoments<C>& m) {
@@ -126,7 +157,7 @@ ELMAN_INLINE void normalized_sums(Vec (&s)[Cell::vectors], const Weights& w, lon
 #pragma GCC unroll 4
     for (int v = 0; v < Cell::x_count; ++v) {
       const long unit = Panels<C>::first_unit(p, v), at = side.gate[v] * H + unit;
-      const int count = Panels<C>::units_from(H, unit);
+      const int count = units_in<C, Whole>(H, unit);
       const Moments& of = moments[C::norm_group[side.gate[v]]];
       Vec& to = s[side.first + v];
       if (side.bias != nullptr) to = to + load(side.bias + at, count);
@@ -156,12 +187,11 @@ struct GradientMeans {
 inline GradientMeans memory_gradient_means(const Weights& w, const float* d_read, const float* c,
                                            const Moments& m, long H) {
   Vec total = zero(), along = zero();
-  for (long unit = 0; unit < H; unit += lanes) {
-    const int count = (int)lesser(lanes, H - unit);
+  for_units(H, [&](long unit, int count) __attribute__((always_inline)) {
     const Vec gd = load(w.norm_c + unit, count) * load(d_read + unit, count);
     total = total + gd;
     along = fma(gd, m.normalize(load(c + unit, count)), along);
-  }
+  });
   return {sum(total) / (float)H, sum(along) / (float)H};
 }
 
@@ -178,7 +208,7 @@ __attribute__((noinline)) void sums_gradient(const NormSide& side, const float* 
     return load(side.gains + side.gate[v] * H + unit, count) *
            load(d_sums + p * step + (side.first + v) * lanes);
   };
-  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long unit, int count) {
+  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long unit, int count) __attribute__((always_inline)) {
     Vec n;
     const Vec gd = at(p, v, unit, count, n);
     total[v] = total[v] + gd;
@@ -187,7 +217,7 @@ __attribute__((noinline)) void sums_gradient(const NormSide& side, const float* 
   float means[C::norm_groups], means_n[C::norm_groups];
   group_means<C>(total, side.gate, H, means);
   group_means<C>(along, side.gate, H, means_n);
-  for_vectors<C>(H, p_first, p_last, [&](long p, int v, long unit, int count) {
+  for_vectors<C>(H, p_first, p_last, [&](long p, int v, long unit, int count) __attribute__((always_inline)) {
     Vec n;
     const Vec gd = at(p, v, unit, count, n);
     const int group = C::norm_group[side.gate[v]];

@@ -28,6 +28,18 @@ struct Panels {
   static int units_from(long H, long unit) { return (int)lesser(lanes, H - unit); }
 };
 
+// Call body(Cell) with the cell as it is in panel p: in a plain RNN's last, of fewer vectors.
+template <class C, class Body>
+ELMAN_INLINE void with_panel(long H, long p, Body&& body) {
+  if constexpr (!C::vectors_are_units) {
+    body(C{});
+  } else {
+    with_constant<C::vectors>(Panels<C>::vectors(H, p), [&](auto vectors) {
+      body(typename C::template Narrow<decltype(vectors)::value>{});
+    });
+  }
+}
+
 // dst[k][l] = src[l][k] for l < count, else 0: rows of torch's weights become columns of a panel.
 inline void transpose_in(float* dst, long dst_step, const float* src, long src_step, int count,
                          long num_k) {

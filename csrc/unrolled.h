@@ -179,6 +179,14 @@ void for_parts(const Sharing& sharing, const Sizes& s, bool ragged, Team& team, 
   }
 }
 
+// Call body(first, last) for blocks of n rows: of one thread's own few enough to stay in the nearest
+// cache, and enough that one row's chain of operations does not wait for another's.
+template <class Body>
+void for_blocks(long n, bool shared, Body&& body) {
+  const long at_once = shared ? n : 8;
+  for (long first = 0; first < n; first += at_once) body(first, lesser(first + at_once, n));
+}
+
 // Where the i-th row's numbers lie at step s.
 template <class C>
 struct Places {
@@ -205,17 +213,5 @@ struct Places {
     return q.mask == nullptr ? nullptr : q.mask + plan.row(i) * q.sizes.P;
   }
 };
-
-// Call body(Cell) with the cell as it is in panel p: in a plain RNN's last, of fewer vectors.
-template <class C, class Body>
-ELMAN_INLINE void with_panel(long H, long p, Body&& body) {
-  if constexpr (!C::vectors_are_units) {
-    body(C{});
-  } else {
-    with_constant<C::vectors>(Panels<C>::vectors(H, p), [&](auto vectors) {
-      body(typename C::template Narrow<decltype(vectors)::value>{});
-    });
-  }
-}
 
 }  // namespace elman::ELMAN_ISA
