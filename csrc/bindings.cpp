@@ -303,7 +303,7 @@ void backward(int cell, bool reverse, bool recompute, int threads, bool openmp, 
 
 // One step of every layer of a stack, on the weights found in the module's own dictionary.
 //
-// names: for each layer those of its five weights, None for one it does not have. x: (B, I).
+// names: for each layer those of its weights, None for one it does not have. x: (B, I).
 // state and fresh: one tensor (L, B, features) or a pair of them; new states go to `fresh`, which
 // may be `state`, and the last layer's h also to `y`, unless that is None. Returns where in memory the last layer's h lies; or 0, with nothing done, where
 // anything is not as it must be: the general way then says what.
@@ -376,10 +376,12 @@ std::uintptr_t step(int cell, nb::tuple names, nb::dict parameters, nb::handle x
       long rows, columns;  // no columns: a vector
     };
     const Size shapes[] = {{rows, layer == 0 ? s.I : s.P}, {rows, s.P}, {rows, 0}, {rows, 0},
-                            {s.P, s.H}};
-    float** places[] = {&layers[layer].ih, &layers[layer].hh, &layers[layer].bias_ih,
-                        &layers[layer].bias_hh, &layers[layer].hr};
-    for (int i = 0; i < 5; ++i) {
+                           {s.P, s.H}, {rows, 0}, {rows, 0}, {s.H, 0}, {s.H, 0}, {3 * s.H, 0}};
+    Weights& w = layers[layer];
+    float** places[] = {&w.ih,      &w.hh,      &w.bias_ih, &w.bias_hh, &w.hr,
+                        &w.norm_ih, &w.norm_hh, &w.norm_c,  &w.bias_c,  &w.peephole};
+    constexpr int num_weights = sizeof places / sizeof *places;
+    for (int i = 0; i < num_weights; ++i) {
       PyObject* name = PyTuple_GET_ITEM(PyTuple_GET_ITEM(names.ptr(), layer), i);
       if (name == Py_None) continue;
       PyObject* weight = PyDict_GetItemWithError(parameters.ptr(), name);

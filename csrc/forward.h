@@ -450,7 +450,7 @@ class ForwardPass {
         each([&](Row& row) { step.activate(row, part); });
         if constexpr (C::has_c) {
           meet();
-          each([&](Row& row) { row.moments.c = memory_moments(row.memory, s_.H); });
+          each([&](Row& row) { row.moments.c = moments_of(row.memory, s_.H); });
           each([&](Row& row) { step.output(row, part); });
         }
         if (!keep || part.p_first > 0) return;

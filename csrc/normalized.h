@@ -133,8 +133,8 @@ __attribute__((noinline)) void find_moments(const float* sums, const int* gate, 
   for (int g = 0; g < C::norm_groups; ++g) to[g].scale = 1.0f / __builtin_sqrtf(means[g] + norm_epsilon);
 }
 
-// Of a memory (H).
-inline Moments memory_moments(const float* c, long H) {
+// Of numbers that lie side by side.
+inline Moments moments_of(const float* c, long H) {
   Vec total = zero(), squares = zero();
   for_units(H, [&](long unit, int count) __attribute__((always_inline)) { total = total + load(c + unit, count); });
   const float mean = sum(total) / (float)H;

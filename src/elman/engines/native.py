@@ -62,10 +62,9 @@ _unavailable = _reason_unavailable()
 # step(kind, names, parameters, x, state, fresh, y): one step of a stack of layers, without
 # gradients and without allocating anything; where in memory the last layer's h lies, or 0 where it
 # was not done. It is not unless all is float32, dense and of the right shape. `names` has, for each
-# layer, those of weight_ih, weight_hh, bias_ih, bias_hh and weight_hr in the module's dictionary
-# `parameters`, None for one it does not have; the new state goes to `fresh`, which may be `state`,
-# and the last layer's h to `y` unless that is None. Python in between would take as long as the
-# step.
+# layer, those of its WEIGHTS in the module's dictionary `parameters`, None for one it does not
+# have; the new state goes to `fresh`, which may be `state`, and the last layer's h to `y` unless
+# that is None. Python in between would take as long as the step.
 step: Callable[..., int] = (lambda *_: 0) if _native is None else _native.step
 
 

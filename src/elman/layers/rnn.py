@@ -54,13 +54,11 @@ class DropIn(Stack):
             input_size = (proj_size or hidden_size) * self.num_directions
         cell = next(iter(self._hollow_cells.values()))
         self._step_kind = native.kind(cell)
-        weights = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
         has = cell.weight_names
-        plain = not self.bidirectional and set(has) <= set(weights)
         self._step_names = tuple(
-            tuple(f"{name}_l{layer}" if name in has else None for name in weights)
+            tuple(f"{name}_l{layer}" if name in has else None for name in native.WEIGHTS)
             for layer in range(self.num_layers)
-            if plain
+            if not self.bidirectional
         )
 
     def step(
