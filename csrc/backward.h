@@ -10,6 +10,7 @@
 namespace elman::ELMAN_ISA {
 
 // Where one row's numbers lie at the step being computed; null where there are none.
+template <class C>
 struct GradientRow {
   const float* d_y;
   float* d_h;           // of the new state in, of the old one out
@@ -25,15 +26,25 @@ struct GradientRow {
   const float* zone_c;
   float* d_inner;       // of what a projection read, or of r * h
   float* d_output;      // of a projection's result
+  float* memory;        // an LSTM's c', before zoneout
+  // Under layer normalisation (normalized.h).
+  const float* x_sums;
+  const float* h_sums;
+  long back;            // how far behind these those of the step before lie, which comes next
+  const RowMoments<C>* moments;
+  float* d_state_sums;  // of h_sums, laid out as d_sums
+  float* d_read;        // of what the output reads of the memory
 };
 
 template <class C>
 class BackwardPass {
  public:
+  using GradientRow = elman::ELMAN_ISA::GradientRow<C>;
+
   BackwardPass(const Forward& q, const Backward& g, const Plan& plan, const Kept<C>& kept)
       : q_(q), g_(g), s_(q.sizes), plan_(plan), kept_(kept), places_{q, plan, kept},
         num_panels_(Panels<C>::count(s_.H)), gate_row_(num_panels_ * Panels<C>::width),
-        projected_(s_.P != s_.H) {}
+        projected_(s_.P != s_.H), normalized_(is_normalized(q.weights)) {}
 
   // again: computes the gates where they were not kept; else null.
   void run(int num_threads, const ForwardPass<C>* again) {
@@ -120,11 +131,18 @@ class BackwardPass {
     clear(d.bias_ih, gates);
     clear(d.bias_hh, gates);
     clear(d.hr, s_.P * s_.H);
+    clear(d.norm_ih, gates);
+    clear(d.norm_hh, gates);
+    clear(d.norm_c, s_.H);
+    clear(d.bias_c, s_.H);
+    clear(d.peephole, 3 * s_.H);
   }
 
   // How many steps at a time: enough rows for the weights' products, no more than the caches hold.
   long cut() {
-    constexpr long floats_at_once = 512 * 1024, rows_at_least = 256;
+    constexpr long rows_at_least = 256;
+    // Layer normalisation reads and writes four times as much for each.
+    const long floats_at_once = normalized_ ? 64 * 1024 : 512 * 1024;
     const long rows = greater(rows_at_least, floats_at_once / gate_row_);
     steps_at_once_ = lesser(plan_.num_steps(), greater(1, rows / greater(1, plan_.active(0))));
     most_slots_ = 0;
@@ -138,7 +156,19 @@ class BackwardPass {
 
   template <class Take>
   void lay_out(long num_chunks, Take take) {
-    d_sums_ = take(most_slots_ * gate_row_);
+    d_sums_ = d_state_sums_ = take(most_slots_ * gate_row_);
+    if (normalized_) {
+      d_state_sums_ = take(most_slots_ * gate_row_);
+      if (q_.recompute) {
+        x_sums_ = take(most_slots_ * sums_row<C>(s_.H));
+        h_sums_ = take(most_slots_ * sums_row<C>(s_.H));
+      }
+      if (C::has_c) d_read_ = take(most_slots_ * memory_row(s_.H));
+    }
+    if (C::has_c && (normalized_ || C::sees_memory)) {
+      memory_ = take(most_slots_ * memory_row(s_.H));
+      old_memory_rows_ = reinterpret_cast<const float**>(take(2 * most_slots_));
+    }
     const auto take_columns = [&](float*& block, Columns& columns, long num_k, long num_columns) {
       block = take(Columns::size(num_k, num_columns));
       columns = {block, num_k, num_columns};
@@ -163,6 +193,13 @@ class BackwardPass {
       product.rows = reinterpret_cast<const float**>(take(2 * most_slots_));
     }
     d_bias_ = take(gate_row_);
+    d_norm_ih_ = take(gate_row_);
+    d_norm_hh_ = take(gate_row_);
+    if constexpr (C::has_c) {
+      d_norm_c_ = take(memory_row(s_.H));
+      d_bias_c_ = take(memory_row(s_.H));
+      d_peephole_ = take(3 * memory_row(s_.H));
+    }
     next_piece_ = reinterpret_cast<long*>(take(2 * num_chunks));
   }
 
@@ -219,13 +256,22 @@ class BackwardPass {
     row.h_old = places_.h_old(s, i);
     if constexpr (C::has_c) {
       row.d_c = g_.d_c0 + b * s_.H;
-      row.c_old = s == 0 ? q_.c0 + b * s_.H : kept_.c + places_.slot(s - 1, i) * s_.H;
+      row.c_old = old_memory(s, i);
       row.zone_c = places_.zone(q_.zone_c, s_.H, s, i);
     }
     row.mask = places_.mask(i);
     row.zone_h = places_.zone(q_.zone_h, s_.P, s, i);
     if (d_inner_ != nullptr) row.d_inner = d_inner_ + i * s_.H;
     if (projected_) row.d_output = d_output_ + here * s_.P;
+    if (memory_ != nullptr) row.memory = memory_ + here * memory_row(s_.H);
+    row.d_state_sums = d_state_sums_ + here * Panels<C>::width;
+    if (normalized_) {
+      row.x_sums = x_sums_of(first_slot, here);
+      row.h_sums = h_sums_of(first_slot, here);
+      if (s > 0) row.back = (slot - places_.slot(s - 1, i)) * sums_row<C>(s_.H);
+      row.moments = kept_.moments + slot;
+      if constexpr (C::has_c) row.d_read = d_read_ + here * memory_row(s_.H);
+    }
     return row;
   }
 
@@ -234,7 +280,7 @@ class BackwardPass {
     const long first_slot = plan_.offset(s0);
     const long most = part.count(plan_.active(s0));
     if (most == 0) return;
-    if (again != nullptr) again->recompute(part, s0, s1, d_sums_, most_slots_);
+    if (again != nullptr) compute_again(*again, part, s0, s1);
     const Scratch memory(most * (long)(sizeof(GradientRow) + sizeof(float*) + sizeof(Result)) / 4);
     GradientRow* rows = reinterpret_cast<GradientRow*>(memory.data());
     const float** left = reinterpret_cast<const float**>(rows + most);
@@ -263,10 +309,14 @@ class BackwardPass {
         meet();
         multiply(left, n, Runs::one(s_.P), inner_columns_, j_first, j_last, right);
       }
-      for (long p = part.p_first; p < part.p_last; ++p) {
-        with_panel<C>(s_.H, p, [&](auto cell) {
-          for (long i = 0; i < n; ++i) pointwise<decltype(cell)>(rows[i], p, gates_step);
-        });
+      if (normalized_) {
+        normalized_gradients(rows, n, part, team, rank);
+      } else {
+        for (long p = part.p_first; p < part.p_last; ++p) {
+          with_panel<C>(s_.H, p, [&](auto cell) {
+            for (long i = 0; i < n; ++i) pointwise<decltype(cell)>(rows[i], p, gates_step);
+          });
+        }
       }
       meet();
       if constexpr (C::reset_before) {
@@ -281,7 +331,7 @@ class BackwardPass {
         meet();
       }
       for (long i = 0; i < n; ++i) {
-        left[i] = rows[i].d_sums + C::h_first * lanes;
+        left[i] = rows[i].d_state_sums + C::h_first * lanes;
         right[i] = {rows[i].d_h, rows[i].mask, rows[i].d_h};
       }
       if (projected_) {
@@ -347,7 +397,10 @@ class BackwardPass {
         c_old = load(row.c_old + unit, count);
         d_c = split_zoneout(row.zone_c, unit, count, load(row.d_c + unit, count), direct_c);
       }
-      direct = direct + Cell::backward(s, d, h_old, c_old, d_c);
+      Vec memory{};
+      direct = direct + Cell::backward(s, d, h_old, c_old, d_c,
+                                       peepholes<C>(q_.weights.peephole, s_.H, unit, count), memory);
+      if constexpr (Cell::sees_memory) store(row.memory + unit, memory);
       // Units that do not exist must add nothing: their sums may be NaN, of an infinite input.
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) store(d_sums + v * lanes, first_lanes(s[v], count));
@@ -377,12 +430,50 @@ class BackwardPass {
     store(row.d_h + unit, load(row.d_h + unit, count) + d_h, count);
   }
 
+  // --- of layer normalisation and peepholes: backward_normalized.h ---
+
+  void compute_again(const ForwardPass<C>& again, const Part& part, long s0, long s1);
+  void normalized_gradients(const GradientRow* rows, long n, const Part& part, Team* team, int rank);
+  void activation_gradients(const GradientRow& row, const Part& part) const;
+  template <class Cell, bool Whole>
+  void activation_panel(const GradientRow& row, long p) const;
+  void memory_gradients(const GradientRow& row, const Part& part) const;
+  void input_sums_gradients(long first_slot, long num_slots, const Team& team, int rank) const;
+  void vector_gradients(long p, long first_slot, long num_slots);
+  void gain_gradient(const NormSide& side, long p, long num_slots, const float* sums,
+                     const RowMoments<C>* moments, bool of_input, float* to) const;
+
+  const float* old_memory(long s, long i) const {
+    return s == 0 ? q_.c0 + plan_.row(i) * s_.H : kept_.c + places_.slot(s - 1, i) * s_.H;
+  }
+  // Of the n-th slot of a chunk.
+  const float* x_sums_of(long first_slot, long n) const {
+    return (q_.recompute ? x_sums_ : kept_.x_sums + first_slot * sums_row<C>(s_.H)) +
+           n * sums_row<C>(s_.H);
+  }
+  const float* h_sums_of(long first_slot, long n) const {
+    return (q_.recompute ? h_sums_ : kept_.h_sums + first_slot * sums_row<C>(s_.H)) +
+           n * sums_row<C>(s_.H);
+  }
+
   // --- the products of a chunk of steps ---
 
   void products(long s0, long s1, Team& team, int rank) {
     const long first_slot = plan_.offset(s0), num_slots = plan_.offset(s1) - first_slot;
     find_rows(s0, s1, num_slots, team, rank);
     team.barrier(rank);
+    for_share(num_panels_, team, rank, [&](long p0, long p1) {
+      for (long p = p0; p < p1; ++p) {
+        bias_gradient(p, num_slots);
+        vector_gradients(p, first_slot, num_slots);
+      }
+    });
+    if (normalized_) {
+      // What the biases and gains have read becomes the gradient of the input's own sums.
+      team.barrier(rank);
+      input_sums_gradients(first_slot, num_slots, team, rank);
+      team.barrier(rank);
+    }
     if (g_.d_x.data != nullptr) input_gradient(s0, s1, num_slots, team, rank);
     for (int m = 0; m < num_products_; ++m) {
       Product& product = products_[m];
@@ -397,9 +488,6 @@ class BackwardPass {
         }
       });
     }
-    for_share(num_panels_, team, rank, [&](long p0, long p1) {
-      for (long p = p0; p < p1; ++p) bias_gradient(p, num_slots);
-    });
     if (projected_ && g_.d_weights.hr != nullptr) {
       for_share(divide_up(s_.H, panel_width), team, rank, [&](long j0, long j1) {
         for (long j = j0; j < j1; ++j) projection_gradient(j, first_slot, num_slots);
@@ -436,6 +524,9 @@ class BackwardPass {
                                                         : kept_.inner + (first_slot + n) * s_.H;
       }
       if (projected_) output_rows_[n] = d_output_ + n * s_.P;
+      if constexpr (C::has_c) {
+        if (old_memory_rows_ != nullptr) old_memory_rows_[n] = old_memory(s, i);
+      }
     });
   }
 
@@ -463,8 +554,8 @@ class BackwardPass {
 
   // packed[column][v] += sum over slots of rows[slot][column] * d_sums[slot][v].
   void weight_gradient(const Product& product, long p, long first, long last, long num_slots) {
-    const float* d_sums =
-        d_sums_ + p * most_slots_ * Panels<C>::width + product.window.first * lanes;
+    const float* d_sums = (product.side == Side::state ? d_state_sums_ : d_sums_) +
+                          p * most_slots_ * Panels<C>::width + product.window.first * lanes;
     float* packed = product.packed + p * product.num_columns * product.window.count * lanes;
     with_constant<C::vectors>(window_count<C>(product.window, s_.H, p), [&](auto vectors) {
       constexpr int V = decltype(vectors)::value;
@@ -546,6 +637,13 @@ class BackwardPass {
     }
     if (projected_) clear(d_projection_, Columns::size(s_.P, s_.H));
     clear(d_bias_, gate_row_);
+    clear(d_norm_ih_, gate_row_);
+    clear(d_norm_hh_, gate_row_);
+    if constexpr (C::has_c) {
+      clear(d_norm_c_, memory_row(s_.H));
+      clear(d_bias_c_, memory_row(s_.H));
+      clear(d_peephole_, 3 * memory_row(s_.H));
+    }
   }
 
   void unpack(const Team& team, int rank) {
@@ -556,9 +654,21 @@ class BackwardPass {
           unpack_forward<C>(product.weights, product.window, product.packed, s_.H,
                             product.num_columns, p0, p1);
         }
-        if (product.bias != nullptr) unpack_bias(product, p0, p1);
+        unpack_vector(product.bias, product.window, d_bias_, p0, p1);
       }
+      unpack_vector(g_.d_weights.norm_ih, x_window<C>(), d_norm_ih_, p0, p1);
+      unpack_vector(g_.d_weights.norm_hh, h_window<C>(), d_norm_hh_, p0, p1);
     });
+    if (C::has_c && rank == 0) {
+      const auto copy = [&](float* to, const float* from) {
+        if (to != nullptr) std::memcpy(to, from, sizeof(float) * (std::size_t)s_.H);
+      };
+      copy(g_.d_weights.norm_c, d_norm_c_);
+      copy(g_.d_weights.bias_c, d_bias_c_);
+      for (int m = 0; m < 3 && g_.d_weights.peephole != nullptr; ++m) {
+        copy(g_.d_weights.peephole + m * s_.H, d_peephole_ + m * memory_row(s_.H));
+      }
+    }
     if (projected_ && g_.d_weights.hr != nullptr && rank == 0) {
       const Columns shape{nullptr, s_.P, s_.H};
       for (long j = 0; j < shape.num_panels(); ++j) {
@@ -572,12 +682,13 @@ class BackwardPass {
     }
   }
 
-  void unpack_bias(const Product& product, long p0, long p1) const {
+  void unpack_vector(float* to, Window window, const float* from, long p0, long p1) const {
+    if (to == nullptr) return;
     for (long p = p0; p < p1; ++p) {
-      for (int v = 0; v < window_count<C>(product.window, s_.H, p); ++v) {
-        const long unit = Panels<C>::first_unit(p, product.window.first + v);
-        std::memcpy(product.bias + product.window.gate[v] * s_.H + unit,
-                    d_bias_ + p * Panels<C>::width + (product.window.first + v) * lanes,
+      for (int v = 0; v < window_count<C>(window, s_.H, p); ++v) {
+        const long unit = Panels<C>::first_unit(p, window.first + v);
+        std::memcpy(to + window.gate[v] * s_.H + unit,
+                    from + p * Panels<C>::width + (window.first + v) * lanes,
                     sizeof(float) * (std::size_t)Panels<C>::units_from(s_.H, unit));
       }
     }
@@ -590,7 +701,7 @@ class BackwardPass {
   const Kept<C>& kept_;
   const Places<C> places_;
   long num_panels_, gate_row_;
-  bool projected_;
+  bool projected_, normalized_;
   long steps_at_once_ = 1, most_slots_ = 0;
   Product products_[3];
   int num_products_ = 0;
@@ -598,8 +709,14 @@ class BackwardPass {
   float *h_block_ = nullptr, *x_block_ = nullptr, *inner_block_ = nullptr;
   float *d_sums_ = nullptr, *d_output_ = nullptr, *d_inner_ = nullptr, *d_projection_ = nullptr,
         *d_bias_ = nullptr;
-  const float** output_rows_ = nullptr;
+  float *d_state_sums_ = nullptr, *x_sums_ = nullptr, *h_sums_ = nullptr, *d_read_ = nullptr,
+        *memory_ = nullptr;
+  float *d_norm_ih_ = nullptr, *d_norm_hh_ = nullptr, *d_norm_c_ = nullptr, *d_bias_c_ = nullptr,
+        *d_peephole_ = nullptr;
+  const float **output_rows_ = nullptr, **old_memory_rows_ = nullptr;
   long* next_piece_ = nullptr;
 };
 
 }  // namespace elman::ELMAN_ISA
+
+#include "backward_normalized.h"

@@ -191,7 +191,23 @@ Weights weights(nb::handle list, const Sizes& s) {
   const std::int64_t rows = gates_of(s.cell) * s.H;
   return {floats(list[0], "weight_ih", {rows, s.I}), floats(list[1], "weight_hh", {rows, s.P}),
           floats(list[2], "bias_ih", {rows}), floats(list[3], "bias_hh", {rows}),
-          floats(list[4], "weight_hr", {s.P, s.H})};
+          floats(list[4], "weight_hr", {s.P, s.H}),
+          floats(list[5], "norm_ih", {rows}), floats(list[6], "norm_hh", {rows}),
+          floats(list[7], "norm_c", {s.H}), floats(list[8], "bias_c", {s.H}),
+          floats(list[9], "peephole", {3 * s.H})};
+}
+
+// Layer normalisation and peepholes, of a list of weights as above.
+void check_additions(CellKind kind, nb::handle list) {
+  const auto has = [&](int i) { return !list[i].is_none(); };
+  const bool normalized = has(5), lstm = kind == CellKind::lstm;
+  if (has(6) != normalized || has(7) != (normalized && lstm) || (has(8) && !has(7))) {
+    throw std::runtime_error("norm_ih, norm_hh, of an LSTM norm_c: expected all or none");
+  }
+  if (normalized && kind == CellKind::gru_reset_before) {
+    throw std::runtime_error("norm_ih: expected none for a GRU that resets before the product");
+  }
+  if (has(9) && !lstm) throw std::runtime_error("peephole: expected for an LSTM only");
 }
 
 // (B) of int64 from 0 to T, or null.
@@ -231,6 +247,7 @@ Forward describe(int cell, bool reverse, bool recompute, nb::handle parts) {
   if (parts[9][2].is_none() != parts[9][3].is_none()) {
     throw std::runtime_error("bias_ih, bias_hh: expected both or none");
   }
+  check_additions(kind, parts[9]);
   q.sizes = {kind,       x.shape[0],  x.shape[1],
              x.shape[2], hh.shape[0] / gates_of(kind), h.shape[1]};
   const auto [unused, T, B, I, H, P] = q.sizes;
@@ -351,7 +368,7 @@ void elementwise_backward(int kind, bool reverse, int threads, bool openmp, nb::
 
 // One step of every layer of a stack, on the weights found in the module's own dictionary.
 //
-// names: for each layer those of its five weights, None for one it does not have. x: (B, I).
+// names: for each layer those of its weights, None for one it does not have. x: (B, I).
 // state and fresh: one tensor (L, B, features) or a pair of them; new states go to `fresh`, which
 // may be `state`, and the last layer's h also to `y`, unless that is None. Returns where in memory the last layer's h lies; or 0, with nothing done, where
 // anything is not as it must be: the general way then says what.
@@ -424,10 +441,12 @@ std::uintptr_t step(int cell, nb::tuple names, nb::dict parameters, nb::handle x
       long rows, columns;  // no columns: a vector
     };
     const Size shapes[] = {{rows, layer == 0 ? s.I : s.P}, {rows, s.P}, {rows, 0}, {rows, 0},
-                            {s.P, s.H}};
-    float** places[] = {&layers[layer].ih, &layers[layer].hh, &layers[layer].bias_ih,
-                        &layers[layer].bias_hh, &layers[layer].hr};
-    for (int i = 0; i < 5; ++i) {
+                           {s.P, s.H}, {rows, 0}, {rows, 0}, {s.H, 0}, {s.H, 0}, {3 * s.H, 0}};
+    Weights& w = layers[layer];
+    float** places[] = {&w.ih,      &w.hh,      &w.bias_ih, &w.bias_hh, &w.hr,
+                        &w.norm_ih, &w.norm_hh, &w.norm_c,  &w.bias_c,  &w.peephole};
+    constexpr int num_weights = sizeof places / sizeof *places;
+    for (int i = 0; i < num_weights; ++i) {
       PyObject* name = PyTuple_GET_ITEM(PyTuple_GET_ITEM(names.ptr(), layer), i);
       if (name == Py_None) continue;
       PyObject* weight = PyDict_GetItemWithError(parameters.ptr(), name);
@@ -499,13 +518,14 @@ nb::object borrow(std::int64_t num_floats) {
 }
 
 std::int64_t kept_size(int cell, long I, long H, long P, long num_real_steps,
-                       bool recompute, bool masked, bool zoned) {
-  static const float present = 0;
+                       bool recompute, bool masked, bool zoned, bool normalized) {
+  static float present = 0;
   Forward q;
   q.sizes = {static_cast<CellKind>(cell), 0, 0, I, H, P};
   q.recompute = recompute;
   q.mask = masked ? &present : nullptr;
   q.zone_h = zoned ? &present : nullptr;
+  q.weights.norm_hh = normalized ? &present : nullptr;
   return engine().kept_size(q, num_real_steps);
 }
 

@@ -6,6 +6,7 @@
 namespace elman::ELMAN_ISA {
 
 // Where one row's numbers lie at the step being computed; null where there are none.
+template <class C>
 struct Row {
   const float* x;
   const float* h;  // what the recurrent weights multiply: the old state, masked
@@ -19,6 +20,13 @@ struct Row {
   const float* mask;
   const float* zone_h;
   const float* zone_c;
+  // Under layer normalisation (normalized.h).
+  float* x_sums;
+  float* h_sums;
+  float* memory;
+  float* opened;
+  RowMoments<C> moments;
+  RowMoments<C>* kept_moments;
 };
 
 // Sums of the input and the biases, computed beforehand for many steps at once.
@@ -34,8 +42,10 @@ struct Sums {
 template <class C>
 class Step {
  public:
-  Step(const Sizes& s, const Packed<C>& packed, long gate_slots)
-      : s_(s), packed_(packed), gate_step_(gate_slots * Panels<C>::width) {}
+  using Row = elman::ELMAN_ISA::Row<C>;
+
+  Step(const Sizes& s, const Weights& weights, const Packed<C>& packed, long gate_slots)
+      : s_(s), w_(weights), packed_(packed), gate_step_(gate_slots * Panels<C>::width) {}
 
   // Everything the panels' weights and sums give: new states, or what the second half needs.
   void first_half(const Row* rows, long n, const Part& part, const Sums& sums) const {
@@ -76,7 +86,7 @@ class Step {
     }
   }
 
- private:
+ protected:
   template <class Cell, int R>
   __attribute__((noinline)) void input_tile(const float* const* x, long p, float* sums) const {
     constexpr int V = Cell::x_count;
@@ -152,7 +162,7 @@ class Step {
         Vec h_old{}, c_old{}, c{};
         if constexpr (Cell::reads_h_old) h_old = load(row.h_old + unit, count);
         if constexpr (Cell::has_c) c_old = load(row.c_old + unit, count);
-        const Vec h = Cell::forward(s, h_old, c_old, c);
+        const Vec h = Cell::forward(s, h_old, c_old, c, peepholes<C>(w_.peephole, s_.H, unit, count));
         if constexpr (Cell::has_c) {
           if (row.zone_c != nullptr) c = mix(load(row.zone_c + unit, count), c_old, c);
           if (row.c != nullptr) store(row.c + unit, c, count);
@@ -201,7 +211,7 @@ class Step {
       const Row& row = rows[r];
       float* gates = row.gates + p * gate_step_;
       Vec all[C::vectors] = {s[r][0], zero(), load(gates + 2 * lanes)}, unused{};
-      const Vec h = C::forward(all, load(row.h_old + unit, count), unused, unused);
+      const Vec h = C::forward(all, load(row.h_old + unit, count), unused, unused, {});
       store(gates, all[0]);
       finish(row, unit, count, h);
     }
@@ -230,6 +240,7 @@ class Step {
   }
 
   const Sizes& s_;
+  const Weights& w_;
   const Packed<C>& packed_;
   long gate_step_;
 };
@@ -237,6 +248,8 @@ class Step {
 template <class C>
 class ForwardPass {
  public:
+  using Row = elman::ELMAN_ISA::Row<C>;
+
   // kept: with what the steps themselves need, lent.
   ForwardPass(const Forward& q, const Plan& plan, Packed<C>& packed, const Kept<C>& kept)
       : q_(q), s_(q.sizes), plan_(plan), packed_(packed), kept_(kept), places_{q, plan, kept} {}
@@ -249,7 +262,12 @@ class ForwardPass {
       packed_.fill(s_, q_.weights, team.size(), rank);
       team.barrier(rank);
       for_parts<C>(sharing, s_, plan_.ragged(), team, rank, next_piece,
-                   [&](const Part& part, Team* peers) { run_part(part, keep, peers, rank); });
+                   [&](const Part& part, Team* peers) {
+                     if constexpr (!C::reset_before) {
+                       if (is_normalized(q_.weights)) return run_normalized(part, keep, peers, rank);
+                     }
+                     run_part(part, keep, peers, rank);
+                   });
     };
     run_team(sharing.num_threads, sharing.patience_ns, work);
     finish();
@@ -260,7 +278,7 @@ class ForwardPass {
     const long first_slot = plan_.offset(s0);
     constexpr long block = 96;
     Row rows[block];
-    const Step<C> step(s_, packed_, gate_slots);
+    const Step<C> step(s_, q_.weights, packed_, gate_slots);
     long n = 0;
     const auto flush = [&] {
       step.first_half(rows, n, part, {});
@@ -280,7 +298,11 @@ class ForwardPass {
     if (n > 0) flush();
   }
 
+  // Likewise of what is normalised the sums of both matrices (forward_normalized.h).
+  void recompute_sums(const Part& part, long s0, long s1, float* x_sums, float* h_sums) const;
+
  private:
+  void run_normalized(const Part& part, bool keep, Team* team, int rank) const;
   void run_part(const Part& part, bool keep, Team* team, int rank) const {
     const long most = part.count(plan_.active(0));
     if (most == 0) return;
@@ -298,7 +320,7 @@ class ForwardPass {
     const Scratch rows_memory((most * (long)sizeof(Row) + sums_rows * (long)sizeof(float*)) / 4);
     Row* rows = reinterpret_cast<Row*>(rows_memory.data());
     const float** inputs = reinterpret_cast<const float**>(rows + most);
-    const Step<C> step(s_, packed_, kept_.gate_slots);
+    const Step<C> step(s_, q_.weights, packed_, kept_.gate_slots);
 
     for (long s0 = 0; s0 < num_steps; s0 += steps_at_once) {
       const long s1 = lesser(s0 + steps_at_once, num_steps);
@@ -342,6 +364,15 @@ class ForwardPass {
     row.zone_h = places_.zone(q_.zone_h, s_.P, s, i);
     if (kept_.gates != nullptr) {
       row.gates = kept_.gates + (kept_.gates_by_row ? i : slot) * Panels<C>::width;
+    }
+    if (kept_.x_sums != nullptr) {
+      row.x_sums = kept_.x_sums_at(slot, s, i, s_);
+      row.h_sums = kept_.h_sums_at(slot, i, s_);
+      if constexpr (C::has_c) {
+        row.memory = kept_.memory + i * memory_row(s_.H);
+        row.opened = kept_.opened + i * memory_row(s_.H);
+      }
+      if (kept_.moments != nullptr) row.kept_moments = kept_.moments + slot;
     }
     if (kept_.inner != nullptr) row.inner = kept_.inner + (kept_.inner_by_row ? i : slot) * s_.H;
     if (q_.mask != nullptr) {
@@ -393,3 +424,5 @@ class ForwardPass {
 };
 
 }  // namespace elman::ELMAN_ISA
+
+#include "forward_normalized.h"

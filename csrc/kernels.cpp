@@ -8,19 +8,20 @@ namespace elman::ELMAN_ISA {
 namespace {
 
 template <class Body>
-void with_cell(CellKind kind, Body&& body) {
+void with_cell(CellKind kind, const Weights& weights, Body&& body) {
   switch (kind) {
     case CellKind::rnn_tanh: return body(Rnn<false>{});
     case CellKind::rnn_relu: return body(Rnn<true>{});
     case CellKind::gru_reset_after: return body(Gru{});
     case CellKind::gru_reset_before: return body(GruResetBefore{});
-    case CellKind::lstm: return body(Lstm{});
+    case CellKind::lstm:
+      return weights.peephole == nullptr ? body(Lstm<false>{}) : body(Lstm<true>{});
   }
 }
 
 long kept_size(const Forward& q, long num_real_steps) {
   long size = 0;
-  with_cell(q.sizes.cell, [&](auto cell) {
+  with_cell(q.sizes.cell, q.weights, [&](auto cell) {
     size = Kept<decltype(cell)>(q, num_real_steps, nullptr).size();
   });
   return size;
@@ -28,7 +29,7 @@ long kept_size(const Forward& q, long num_real_steps) {
 
 void forward(const Forward& q, int num_threads) {
   if (q.sizes.B == 0) return;
-  with_cell(q.sizes.cell, [&](auto cell) {
+  with_cell(q.sizes.cell, q.weights, [&](auto cell) {
     using C = decltype(cell);
     const Plan plan(q.sizes.T, q.sizes.B, q.lengths);
     const Scratch weights(Packed<C>::size(q.sizes));
@@ -45,12 +46,12 @@ void forward(const Forward& q, int num_threads) {
 }
 
 void backward(const Forward& q, const Backward& g, int num_threads) {
-  with_cell(q.sizes.cell, [&](auto cell) {
+  with_cell(q.sizes.cell, q.weights, [&](auto cell) {
     using C = decltype(cell);
     const Plan plan(q.sizes.T, q.sizes.B, q.lengths);
     const Kept<C> kept(q, plan.num_slots(), q.kept);
     BackwardPass<C> pass(q, g, plan, kept);
-    const bool needs_gates = !C::vectors_are_units || q.zone_h != nullptr;
+    const bool needs_gates = is_normalized(q.weights) || !C::vectors_are_units || q.zone_h != nullptr;
     if (!q.recompute || !needs_gates) return pass.run(num_threads, nullptr);
     const Scratch weights(Packed<C>::size(q.sizes));
     Packed<C> packed(q.sizes, weights.data());
@@ -62,7 +63,7 @@ void backward(const Forward& q, const Backward& g, int num_threads) {
 
 void step(const Sizes& s, const Weights& weights, const float* x, const float* h, const float* c,
           float* h_new, float* c_new) {
-  with_cell(s.cell, [&](auto cell) {
+  with_cell(s.cell, weights, [&](auto cell) {
     single_step<decltype(cell)>(s, weights, x, h, c, h_new, c_new);
   });
 }

@@ -59,7 +59,7 @@ inline void multiply(const float* const* rows, long num_rows, const Runs& runs,
   for (long j = first_panel; j < last_panel; ++j) {
     with_constant<panel_vectors>(columns.vectors(j), [&](auto vectors) {
       constexpr int V = decltype(vectors)::value;
-      const long column = j * panel_width;
+      const long column = j * columns.width;
       const int last_count = (int)lesser(lanes, columns.num_columns - column - (V - 1) * lanes);
       for_tiles<max_rows<V>>(num_rows, [&](long first, auto height) {
         multiply_tile<decltype(height)::value, V>(rows + first, runs, columns.panel(j),

@@ -28,6 +28,18 @@ struct Panels {
   static int units_from(long H, long unit) { return (int)lesser(lanes, H - unit); }
 };
 
+// Call body(Cell) with the cell as it is in panel p: in a plain RNN's last, of fewer vectors.
+template <class C, class Body>
+ELMAN_INLINE void with_panel(long H, long p, Body&& body) {
+  if constexpr (!C::vectors_are_units) {
+    body(C{});
+  } else {
+    with_constant<C::vectors>(Panels<C>::vectors(H, p), [&](auto vectors) {
+      body(typename C::template Narrow<decltype(vectors)::value>{});
+    });
+  }
+}
+
 // dst[k][l] = src[l][k] for l < count, else 0: rows of torch's weights become columns of a panel.
 inline void transpose_in(float* dst, long dst_step, const float* src, long src_step, int count,
                          long num_k) {
@@ -125,15 +137,16 @@ void unpack_forward(float* weights, Window window, const float* src, long H, lon
   }
 }
 
-// The right side of a product with N columns, in panels of `panel_width` columns.
+// The right side of a product with N columns, in panels of columns.
 struct Columns {
   const float* data;
   long num_k, num_columns;
+  long width = panel_width;  // of a panel; at most that
   int vectors(long j) const {
-    return (int)lesser(panel_vectors, divide_up(num_columns - j * panel_width, lanes));
+    return (int)lesser(width / lanes, divide_up(num_columns - j * width, lanes));
   }
-  long num_panels() const { return divide_up(num_columns, panel_width); }
-  const float* panel(long j) const { return data + j * num_k * panel_width; }
+  long num_panels() const { return divide_up(num_columns, width); }
+  const float* panel(long j) const { return data + j * num_k * width; }
   static long size(long num_k, long num_columns) {
     return num_k * divide_up(num_columns, lanes) * lanes;
   }
@@ -183,6 +196,20 @@ inline void pack_turned(float* dst, const float* weights, long K, long N) {
                    (int)lesser(lanes, N - column), K);
     }
   }
+}
+
+// What `pack_forward` made, as the right side of a product that gives its sums and no more.
+template <class C>
+Columns sums_columns(const float* packed, Window window, long H, long K) {
+  return {packed, K, window_rows<C>(window, H), window.count * lanes};
+}
+
+// Of an LSTM's peepholes (3 H), those of one vector of units.
+template <class C>
+ELMAN_INLINE Peepholes peepholes(const float* weights, long H, long unit, int count) {
+  if constexpr (!C::sees_memory) return {};
+  return {load(weights + unit, count), load(weights + H + unit, count),
+          load(weights + 2 * H + unit, count)};
 }
 
 // A layer's weights for the forward pass, in one block.

@@ -23,7 +23,14 @@ struct Weights {
   float* bias_ih = nullptr;  // (G H)
   float* bias_hh = nullptr;  // (G H)
   float* hr = nullptr;       // (P, H)
+  float* norm_ih = nullptr;  // (G H): gains of layer normalisation; of all or of none
+  float* norm_hh = nullptr;  // (G H)
+  float* norm_c = nullptr;   // (H), of an LSTM
+  float* bias_c = nullptr;   // (H), likewise
+  float* peephole = nullptr; // (3 H): what i, f and o see of an LSTM's memory
 };
+
+inline bool is_normalized(const Weights& weights) { return weights.norm_hh != nullptr; }
 
 struct Sizes {
   CellKind cell = CellKind::lstm;

@@ -118,6 +118,19 @@ ELMAN_INLINE Vec sum_each(Vec (&v)[lanes]) {
   return v[0];
 }
 
+template <int D, int... Lane>
+ELMAN_INLINE Vec turned(Vec v, std::integer_sequence<int, Lane...>) {
+  return __builtin_shufflevector(v, v, ((Lane + D) % lanes)...);
+}
+
+// The sum of all lanes.
+template <int D = lanes / 2>
+ELMAN_INLINE float sum(Vec v) {
+  v = v + turned<D>(v, std::make_integer_sequence<int, lanes>{});
+  if constexpr (D > 1) return sum<D / 2>(v);
+  return v[0];
+}
+
 // One stage of a transposition: lanes that differ in bit D change places between two vectors.
 template <int D, int... Lane>
 ELMAN_INLINE void exchange_lanes(Vec& a, Vec& b, std::integer_sequence<int, Lane...>) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "multiply.h"
+#include "normalized.h"
 #include "plan.h"
 #include "pool.h"
 #include "scratch.h"
@@ -15,17 +16,31 @@ template <class C>
 struct Kept {
   float *gates = nullptr, *c = nullptr;
   float *h = nullptr, *inner = nullptr;  // h: masked; inner: what a projection reads, or r * h
+  // Under layer normalisation, in place of gates: both matrices' sums, `sums_row` floats a slot.
+  float *x_sums = nullptr, *h_sums = nullptr;
+  RowMoments<C>* moments = nullptr;
   long gate_slots = 0;
   // What only the step itself needs has a place a row, not one a slot.
-  bool gates_by_row = false, inner_by_row = false;
+  bool gates_by_row = false, inner_by_row = false, sums_by_row = false;
+  float *memory = nullptr, *opened = nullptr;  // an LSTM's c' and o, until c' is normalised
+  // Of how many steps the input is multiplied at once, where it is to be normalised.
+  long steps_at_once = 1;
 
   // For the backward pass. Block null: to learn the size.
   Kept(const Forward& q, long slots, float* block) {
     const Sizes& s = q.sizes;
     gate_slots = slots;
     // A plain RNN's activation is its output, unless zoneout mixes that with the old one.
-    const bool keeps_gates = !q.recompute && (!C::vectors_are_units || q.zone_h != nullptr);
+    const bool normalized = is_normalized(q.weights);
+    const bool keeps_gates = !q.recompute && !normalized && (!C::vectors_are_units || q.zone_h != nullptr);
     if (keeps_gates) gates = take(block, slots * gate_row(s));
+    if (normalized) {
+      moments = reinterpret_cast<RowMoments<C>*>(take(block, slots * RowMoments<C>::floats));
+      if (!q.recompute) {
+        x_sums = take(block, slots * sums_row<C>(s.H));
+        h_sums = take(block, slots * sums_row<C>(s.H));
+      }
+    }
     if (C::has_c) c = take(block, slots * s.H);
     if (q.mask != nullptr) h = take(block, slots * s.P);
     if (has_inner(s)) inner = take(block, slots * s.H + panel_width);
@@ -40,16 +55,39 @@ struct Kept {
       gate_slots = s.B;
       gates_by_row = true;
     }
+    if (is_normalized(q.weights)) lend_sums(s, block);
     if (keep) return;
     if (q.mask != nullptr) h = take(block, slots * s.P);
     if (has_inner(s)) inner = take(block, s.B * s.H);
     inner_by_row = true;
   }
 
+  // Where the input's sums of a row at a step lie, of packed slot `slot`; and the state's.
+  float* x_sums_at(long slot, long s, long i, const Sizes& z) const {
+    const long at = sums_by_row ? s % steps_at_once * z.B + i : slot;
+    return x_sums + at * sums_row<C>(z.H);
+  }
+  float* h_sums_at(long slot, long i, const Sizes& z) const {
+    return h_sums + (sums_by_row ? i : slot) * sums_row<C>(z.H);
+  }
+
   Kept() = default;
   long size() const { return size_; }
 
  private:
+  void lend_sums(const Sizes& s, float* block) {
+    constexpr long floats_at_once = 128 * 1024;
+    steps_at_once = lesser(s.T, greater(1, floats_at_once / (s.B * sums_row<C>(s.H))));
+    if (x_sums == nullptr || sums_by_row) {
+      sums_by_row = true;
+      x_sums = take(block, steps_at_once * s.B * sums_row<C>(s.H));
+      h_sums = take(block, s.B * sums_row<C>(s.H));
+    }
+    if (C::has_c) {
+      memory = take(block, s.B * memory_row(s.H));
+      opened = take(block, s.B * memory_row(s.H));
+    }
+  }
   static bool has_inner(const Sizes& s) { return C::reset_before || s.P != s.H; }
   static long gate_row(const Sizes& s) { return Panels<C>::count(s.H) * Panels<C>::width; }
   float* take(float* block, long floats) {
@@ -141,6 +179,14 @@ void for_parts(const Sharing& sharing, const Sizes& s, bool ragged, Team& team, 
   }
 }
 
+// Call body(first, last) for blocks of n rows: of one thread's own few enough to stay in the nearest
+// cache, and enough that one row's chain of operations does not wait for another's.
+template <class Body>
+void for_blocks(long n, bool shared, Body&& body) {
+  const long at_once = shared ? n : 8;
+  for (long first = 0; first < n; first += at_once) body(first, lesser(first + at_once, n));
+}
+
 // Where the i-th row's numbers lie at step s.
 template <class C>
 struct Places {
@@ -167,17 +213,5 @@ struct Places {
     return q.mask == nullptr ? nullptr : q.mask + plan.row(i) * q.sizes.P;
   }
 };
-
-// Call body(Cell) with the cell as it is in panel p: in a plain RNN's last, of fewer vectors.
-template <class C, class Body>
-ELMAN_INLINE void with_panel(long H, long p, Body&& body) {
-  if constexpr (!C::vectors_are_units) {
-    body(C{});
-  } else {
-    with_constant<C::vectors>(Panels<C>::vectors(H, p), [&](auto vectors) {
-      body(typename C::template Narrow<decltype(vectors)::value>{});
-    });
-  }
-}
 
 }  // namespace elman::ELMAN_ISA

@@ -25,6 +25,10 @@ KINDS = {
     "gru before": lambda i, h: GRUCell(i, h, reset_after=False),
     "lstm": LSTMCell,
     "lstm proj": lambda i, h: LSTMCell(i, h, proj_size=h // 2),
+    "tanh norm": lambda i, h: RNNCell(i, h, layer_norm=True),
+    "gru norm": lambda i, h: GRUCell(i, h, layer_norm=True),
+    "lstm norm peep": lambda i, h: LSTMCell(i, h, layer_norm=True, peepholes=True),
+    "lstm proj norm": lambda i, h: LSTMCell(i, h, proj_size=h // 2, layer_norm=True),
 }
 # (B, T, I, H): many rows, an odd number of them, fewer than threads, one.
 SIZES = [(256, 6, 40, 128), (71, 9, 13, 50), (3, 20, 64, 200), (1, 30, 64, 400)]

@@ -112,6 +112,11 @@ def _cells(layer: Any) -> list[GatedCell]:
     for cell in cells:
         if type(cell) not in KERAS_GATES:
             raise InputError(f"layer: {type(cell).__name__} has no counterpart to convert to")
+        if cell.layer_norm or cell.peepholes:
+            option = "layer_norm" if cell.layer_norm else "peepholes"
+            raise InputError(
+                f"layer: neither torch nor Keras has {type(cell).__name__} with {option}=True"
+            )
     return cells
 
 

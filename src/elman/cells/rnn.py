@@ -1,15 +1,16 @@
 """The simple recurrent cell of Elman (1990).
 
-    h' = f(W_ih x + b_ih + W_hh h + b_hh),    f = tanh or relu
+    h' = f(W_ih x + b_ih + W_hh h + b_hh),                  f = tanh or relu
+    h' = f(LN(W_ih x; γ_ih) + b_ih + LN(W_hh h; γ_hh) + b_hh)        layer_norm=True
 
-The output is h'. Shapes: B batch, I input features, H hidden features.
+Ba et al. (2016) normalise the sum of the two in their equation 4; here each is normalised, as in
+their LSTM and GRU. The output is h'. Shapes: B batch, I input features, H hidden features.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from elman.cells.cell import State
 from elman.cells.gated import GatedCell
@@ -28,6 +29,7 @@ class RNNCell(GatedCell):
         hidden_size: number of hidden units.
         nonlinearity: "tanh" or "relu".
         bias: whether the two biases are added.
+        layer_norm: whether both sums are normalised (Ba et al., 2016); see `GatedCell`.
         device: where the parameters are made.
         dtype: the parameters' floating-point type.
 
@@ -45,17 +47,20 @@ class RNNCell(GatedCell):
         bias: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        layer_norm: bool = False,
     ) -> None:
         if nonlinearity not in NONLINEARITIES:
             raise unknown("nonlinearity", nonlinearity, NONLINEARITIES)
-        super().__init__(input_size, hidden_size, bias, device=device, dtype=dtype)
+        super().__init__(
+            input_size, hidden_size, bias, layer_norm=layer_norm, device=device, dtype=dtype
+        )
         self.nonlinearity = nonlinearity
 
     def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
         """Return h' (B, H) as the output and as the state."""
         (h_BH,) = state
-        sum_BH = F.linear(x_BI, self.weight_ih, self.bias_ih)
-        sum_BH = sum_BH + F.linear(self.masked(h_BH), self.weight_hh, self.bias_hh)
+        sum_BH = self.input_sums(x_BI) + self.state_sums(h_BH)
         h_BH = NONLINEARITIES[self.nonlinearity](sum_BH)
         return h_BH, (h_BH,)
 

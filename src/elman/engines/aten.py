@@ -32,6 +32,8 @@ def refuses(cell: Cell, x_TBI: Tensor, how: How) -> str | None:
         return f"{type(cell).__name__} has a step of its own, for which torch has no kernel"
     if isinstance(cell, GRUCell) and not cell.reset_after:
         return "torch's GRU kernel resets after the matrix product; this cell, before it"
+    if cell.layer_norm or cell.peepholes:
+        return "torch's kernels have no layer normalisation and no peepholes"
     if how.recurrent_mask is not None or how.zoneout is not None:
         return "torch's kernels drop nothing inside the recurrence"
     if not x_TBI.is_floating_point():

@@ -35,6 +35,11 @@ RECOMPUTES = True
 _PLAIN = (Tensor, torch.nn.Parameter, type(None))
 # As csrc/problem.h numbers them: its CellKind.
 KINDS = ("rnn_tanh", "rnn_relu", "gru_reset_after", "gru_reset_before", "lstm")
+# As csrc/bindings.cpp takes a cell's weights; None for one it does not have.
+WEIGHTS = (
+    "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "norm_ih", "norm_hh", "norm_c",
+    "bias_c", "peephole",
+)  # fmt: skip
 # Memory this large comes from blocks used again: from the system it costs a fault for every page.
 BORROW_FROM = 1 << 16  # floats
 
@@ -58,10 +63,9 @@ _unavailable = _reason_unavailable()
 # step(kind, names, parameters, x, state, fresh, y): one step of a stack of layers, without
 # gradients and without allocating anything; where in memory the last layer's h lies, or 0 where it
 # was not done. It is not unless all is float32, dense and of the right shape. `names` has, for each
-# layer, those of weight_ih, weight_hh, bias_ih, bias_hh and weight_hr in the module's dictionary
-# `parameters`, None for one it does not have; the new state goes to `fresh`, which may be `state`,
-# and the last layer's h to `y` unless that is None. Python in between would take as long as the
-# step.
+# layer, those of its WEIGHTS in the module's dictionary `parameters`, None for one it does not
+# have; the new state goes to `fresh`, which may be `state`, and the last layer's h to `y` unless
+# that is None. Python in between would take as long as the step.
 step: Callable[..., int] = (lambda *_: 0) if _native is None else _native.step
 
 
@@ -128,11 +132,7 @@ def unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, St
         x_TBI,
         h_BP,
         c_BH,
-        cell.weight_ih,
-        cell.weight_hh,
-        cell.bias_ih,
-        cell.bias_hh,
-        cell.weight_hr if cell.proj_size else None,
+        *(getattr(cell, name) if name in cell.weight_names else None for name in WEIGHTS),
         how.lengths,
         how.recurrent_mask,
         zone_h,
@@ -174,42 +174,39 @@ def kind(cell: Any) -> int | None:
 
 # --- the call, as plain function, autograd function and operator ---
 
-NUM_DIFFERENTIABLE = 8  # x, h, c and the five weights come first
+NUM_DIFFERENTIABLE = 3 + len(WEIGHTS)  # x, h, c and the weights come first
 _INPUTS = (
-    "Tensor x, Tensor h, Tensor? c, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, "
-    "Tensor? bias_hh, Tensor? weight_hr, Tensor? lengths, Tensor? mask, Tensor? zone_h, "
-    "Tensor? zone_c, int cell, bool reverse, bool recompute"
+    "Tensor x, Tensor h, Tensor? c, Tensor weight_ih, Tensor weight_hh, "
+    + "".join(f"Tensor? {name}, " for name in WEIGHTS[2:])
+    + "Tensor? lengths, Tensor? mask, Tensor? zone_h, Tensor? zone_c, int cell, bool reverse, "
+    "bool recompute"
 )
 
 
-def _unroll(
-    x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, lengths, mask, zone_h, zone_c,
-    cell, reverse, recompute, keep, *, traced=False,
-):  # fmt: skip
+def _unroll(*call: Any, traced: bool = False) -> tuple[Tensor | None, ...]:
     """Return y, the last h and c, and what the backward pass reads; None for what there is not."""
+    x, h, c, *weights = call[:NUM_DIFFERENTIABLE]
+    lengths, mask, zone_h, zone_c, cell, reverse, recompute, keep = call[NUM_DIFFERENTIABLE:]
     y = _like_rows(x, h.shape[1])
     h_last = _new(*h.shape)
     c_last = None if c is None else _new(*c.shape)
     kept = None
     if keep:
-        sizes = (x.shape[2], h.shape[1], weight_hh, cell, recompute, mask, zone_h)
+        sizes = (x.shape[2], h.shape[1], weights, cell, recompute, mask, zone_h)
         # A compiler must know the size from the shapes: there, padding is counted as well.
         real_steps = x.shape[0] * x.shape[1]
         if lengths is not None and not traced:
             real_steps = int(lengths.sum())
         kept = _memory(_kept_size(real_steps, *sizes))
-    weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
     parts = _parts(x, y, lengths, h, c, mask, zone_h, zone_c, kept, weights)
     _native.forward(cell, reverse, recompute, *_team(), parts, h_last, c_last)
     return y, h_last, c_last, kept
 
 
-def _unroll_backward(
-    d_y, d_h, d_c, y, kept, x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, lengths,
-    mask, zone_h, zone_c, cell, reverse, recompute, wanted,
-):  # fmt: skip
+def _unroll_backward(d_y, d_h, d_c, y, kept, *call: Any) -> list[Tensor]:
     """Return the gradients wanted, of x, h, c and the weights."""
-    weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
+    x, h, c, *weights = call[:NUM_DIFFERENTIABLE]
+    lengths, mask, zone_h, zone_c, cell, reverse, recompute, wanted = call[NUM_DIFFERENTIABLE:]
     d_x = _like_rows(x, x.shape[2]) if wanted[0] else None
     d_h0 = _new(*h.shape)
     d_c0 = None if c is None else _new(*c.shape)
@@ -313,14 +310,12 @@ def memory_like(y_SBH: Tensor, num_steps: int) -> Tensor:
     return new(num_steps, batch, size)
 
 
-def _kept_size(real_steps: Any, features, size, weight_hh, cell, recompute, mask, zone_h) -> Any:
+def _kept_size(real_steps: Any, features, size, weights, cell, recompute, mask, zone_h) -> Any:
     """Return how many floats the backward pass reads; it grows linearly with the real steps."""
-    hidden = weight_hh.shape[0] // (4 if cell == 4 else 3 if cell > 1 else 1)
+    hidden = weights[1].shape[0] // (4 if cell == 4 else 3 if cell > 1 else 1)
+    has = (mask is not None, zone_h is not None, weights[WEIGHTS.index("norm_hh")] is not None)
     none, one = (
-        _native.kept_size(
-            cell, features, hidden, size, steps, recompute, mask is not None, zone_h is not None
-        )
-        for steps in (0, 1)
+        _native.kept_size(cell, features, hidden, size, steps, recompute, *has) for steps in (0, 1)
     )
     return none + (one - none) * real_steps
 
@@ -332,8 +327,9 @@ def _operator(*call: Any) -> tuple[Tensor, ...]:
 
 
 def _operator_shapes(*call: Any) -> tuple[Tensor, ...]:
-    x, h, c, _, weight_hh, *_, mask, zone_h, _, cell, _, recompute, keep = call
-    sizes = (int(x.shape[2]), int(h.shape[1]), weight_hh, cell, recompute, mask, zone_h)
+    x, h, c, *weights = call[:NUM_DIFFERENTIABLE]
+    _, mask, zone_h, _, cell, _, recompute, keep = call[NUM_DIFFERENTIABLE:]
+    sizes = (int(x.shape[2]), int(h.shape[1]), weights, cell, recompute, mask, zone_h)
     kept = _kept_size(x.shape[0] * x.shape[1], *sizes) if keep else 0
     return (
         _like_rows(x, h.shape[1], _new),

@@ -33,12 +33,14 @@ class DropIn(Stack):
         hidden_size: int,
         bias: bool,
         proj_size: int = 0,
+        layer_norm: bool = False,
     ) -> None:
         """Make the cells in torch's order, and take their parameters over under torch's names."""
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
         self.proj_size = proj_size
+        self.layer_norm = layer_norm
         # Of the last in-place step: its h, where in memory the last layer's lies, and that as y.
         self._stepped: tuple[weakref.ref[Tensor], int, Tensor] | None = None
         # A plain dictionary: these cells are no submodules, and keep no parameters.
@@ -54,10 +56,9 @@ class DropIn(Stack):
             input_size = (proj_size or hidden_size) * self.num_directions
         cell = next(iter(self._hollow_cells.values()))
         self._step_kind = native.kind(cell)
-        weights = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
         has = cell.weight_names
         self._step_names = tuple(
-            tuple(f"{name}_l{layer}" if name in has else None for name in weights)
+            tuple(f"{name}_l{layer}" if name in has else None for name in native.WEIGHTS)
             for layer in range(self.num_layers)
             if not self.bidirectional
         )
@@ -135,6 +136,7 @@ class DropIn(Stack):
             "dropout": (self.dropout, 0.0),
             "bidirectional": (self.bidirectional, False),
             **self._more_options(),
+            "layer_norm": (self.layer_norm, False),
         }
         changed = [f", {k}={value}" for k, (value, usual) in options.items() if value != usual]
         return f"{self.input_size}, {self.hidden_size}" + "".join(changed)
@@ -157,6 +159,8 @@ class RNN(DropIn):
         bidirectional: whether a second cell a layer reads the sequence from its end.
         device: where the parameters are made.
         dtype: the parameters' floating-point type.
+        layer_norm: whether the sums are normalised (Ba et al., 2016): parameters `norm_ih_l0`,
+            `norm_hh_l0`, … beside torch's.
         options: dropouts, zoneout, skips, how parameters begin, what training keeps in memory:
             see `elman.layers.LayerOptions`.
 
@@ -176,15 +180,20 @@ class RNN(DropIn):
         bidirectional: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        layer_norm: bool = False,
         **options: Unpack[LayerKeywords],
     ) -> None:
         super().__init__(num_layers, batch_first, dropout, bidirectional, options)
         self.nonlinearity = nonlinearity
         self._adopt(
-            lambda size: RNNCell(size, hidden_size, nonlinearity, bias, device, dtype),
+            lambda size: RNNCell(
+                size, hidden_size, nonlinearity, bias, device, dtype, layer_norm=layer_norm
+            ),
             input_size,
             hidden_size,
             bias,
+            layer_norm=layer_norm,
         )
 
 
@@ -206,6 +215,8 @@ class GRU(DropIn):
         dtype: the parameters' floating-point type.
         reset_after: True for torch's and cuDNN's convention; False for the paper's, in which the
             reset gate acts before the matrix product.
+        layer_norm: whether the sums are normalised (Ba et al., 2016): parameters `norm_ih_l0`,
+            `norm_hh_l0`, … beside torch's; only with reset_after=True.
         options: dropouts, zoneout, skips, how parameters begin, what training keeps in memory:
             see `elman.layers.LayerOptions`.
 
@@ -226,15 +237,19 @@ class GRU(DropIn):
         dtype: torch.dtype | None = None,
         *,
         reset_after: bool = True,
+        layer_norm: bool = False,
         **options: Unpack[LayerKeywords],
     ) -> None:
         super().__init__(num_layers, batch_first, dropout, bidirectional, options)
         self.reset_after = reset_after
         self._adopt(
-            lambda size: GRUCell(size, hidden_size, bias, reset_after, device, dtype),
+            lambda size: GRUCell(
+                size, hidden_size, bias, reset_after, device, dtype, layer_norm=layer_norm
+            ),
             input_size,
             hidden_size,
             bias,
+            layer_norm=layer_norm,
         )
 
     def extra_repr(self) -> str:
@@ -259,6 +274,10 @@ class LSTM(DropIn):
         proj_size: if not 0, the width that h is projected to; below `hidden_size`.
         device: where the parameters are made.
         dtype: the parameters' floating-point type.
+        layer_norm: whether the sums are normalised (Ba et al., 2016): parameters `norm_ih_l0`,
+            `norm_hh_l0`, … beside torch's, `norm_c_l0` and `bias_c_l0` of the memory that is read.
+        peepholes: whether the gates see the memory (Gers and Schmidhuber, 2000): parameters
+            `peephole_l0`, ….
         options: dropouts, zoneout, skips, how parameters begin, what training keeps in memory:
             see `elman.layers.LayerOptions`.
 
@@ -278,16 +297,36 @@ class LSTM(DropIn):
         proj_size: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        layer_norm: bool = False,
+        peepholes: bool = False,
+    ) -> None:
+        super().__init__(num_layers, batch_first, dropout, bidirectional, recompute)
+        self.peepholes = peepholes
         **options: Unpack[LayerKeywords],
     ) -> None:
         super().__init__(num_layers, batch_first, dropout, bidirectional, options)
         self._adopt(
-            lambda size: LSTMCell(size, hidden_size, bias, proj_size, device, dtype),
+            lambda size: LSTMCell(
+                size,
+                hidden_size,
+                bias,
+                proj_size,
+                device,
+                dtype,
+                layer_norm=layer_norm,
+                peepholes=peepholes,
+            ),
             input_size,
             hidden_size,
             bias,
             proj_size,
+            layer_norm,
         )
+
+    def extra_repr(self) -> str:
+        """Return the options as torch.nn's layers do, for `repr`."""
+        return super().extra_repr() + (", peepholes=True" if self.peepholes else "")
 
 
 def _like(state: Any) -> Any:
