@@ -52,6 +52,9 @@ _NAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("output gate", "sigmoid"),
         ("memory read", "tanh"),
     ),
+    "MinGRUCell": (("share kept", "sigmoid"), ("update gate", "sigmoid")),
+    "MinLSTMCell": (("share kept", "sigmoid"), ("share taken in", "sigmoid")),
+    "IndRNNCell": (("units", ""),),
 }
 
 

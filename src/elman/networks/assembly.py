@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from elman.errors import InputError
 from elman.layers import (
     GRU,
     LRU,
@@ -34,6 +35,12 @@ CELLS = {
     "lru": LRU,
     "indrnn": IndRNN,
 }
+# Options of single cells, and whose they are.
+CELL_OPTIONS = {
+    "nonlinearity": ("rnn",),
+    "layer_norm": ("rnn", "gru", "lstm"),
+    "peepholes": ("lstm",),
+}
 NETWORKS = {"seq-to-seq": SeqToSeq, "seq-to-vector": SeqToVector}
 
 
@@ -56,9 +63,8 @@ def recurrent_layer(
     learn_state: bool | None = None,
 ) -> Stack:
     """Return a new layer, batch first; what is not given is as the options say."""
-    extra: dict[str, Any] = {}
-    if options.cell == "rnn":
-        extra["nonlinearity"] = options.nonlinearity
+    own = [name for name, cells in CELL_OPTIONS.items() if options.cell in cells]
+    extra: dict[str, Any] = {name: getattr(options, name) for name in own}
     around = {name: getattr(options, name) for name in LayerOptions.model_fields}
     if learn_state is not None:
         around["learn_state"] = learn_state
@@ -81,6 +87,13 @@ def check_layer(options: NetworkOptions) -> None:
     Raises:
         InputError: names the option, and why.
     """
+    for name, cells in CELL_OPTIONS.items():
+        value = getattr(options, name)
+        if options.cell not in cells and value != NetworkOptions.model_fields[name].default:
+            raise InputError(
+                f"{name} {value}: is of cell {' or '.join(cells)}, and the cell is "
+                f"{options.cell}; leave it out"
+            )
     with torch.device("meta"):
         recurrent_layer(options, 1, hidden=2)
 

@@ -22,6 +22,12 @@ class NetworkOptions(LayerOptions):
         "gru", "The recurrent cell; the last four are for long sequences."
     )
     nonlinearity: Literal["tanh", "relu"] = option("tanh", "Of the plain RNN cell.")
+    layer_norm: bool = option(
+        False, "Normalise the sums inside RNN, GRU and LSTM, at every step (Ba 2016)."
+    )
+    peepholes: bool = option(
+        False, "Let the gates of an LSTM see its memory (Gers & Schmidhuber 2000)."
+    )
     hidden: int = option(64, "Hidden units of each recurrent layer.", ge=1, le=65_536)
     layers: int = option(1, "Recurrent layers, one upon the other.", ge=1, le=256)
     bidirectional: bool = option(
