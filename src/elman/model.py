@@ -218,21 +218,17 @@ class Model:
         with using_threads(self.config.threads):
             return self._job().generate(network, self._learnt, prompt, **how)
 
-    def probe(self, table: Any = None, *, rows: int, steps: int, most: int) -> Probe:
+    def probe(self, table: Any = None, **how: int) -> Probe:
         """Return rows to look into the network with, and what its answers to them cost.
 
         Args:
-            table: a path, or a pandas, polars or Arrow table; None: what `config.table` gave to
-                validate on.
-            rows: at most.
-            steps: of a row at most.
-            most: steps of all rows together at most.
+            table: what to look at; None: what `config.table` gave to validate on.
+            how: `rows` at most, `steps` of a row at most, and at `most` of all together.
 
         Raises:
             InputError: the table lacks what the model needs, or is gone.
         """
         self._ready_network()
-        how = {"rows": rows, "steps": steps, "most": most}
         if table is not None:
             return self._job().probe_table(self._learnt, read_table(table), self.config, **how)
         source = _read(self.config.table)
@@ -425,11 +421,6 @@ class Model:
                 "bidirectional: with topology seq-to-seq the backward direction would read the "
                 "very values that the earlier steps are to forecast"
                 + ("; use topology=seq-to-vector" if self._target.kind == "forecast" else "")
-            )
-        if config.nonlinearity != "tanh" and config.cell != "rnn":
-            raise InputError(
-                f"nonlinearity {config.nonlinearity!r}: only the plain RNN has a choice of it; "
-                f"use cell=rnn, or leave it out with {config.cell}"
             )
         self.config = config
 

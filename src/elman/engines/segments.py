@@ -212,7 +212,7 @@ def _without_hooks(tensors: Sequence[Tensor]) -> Iterator[None]:
         yield
     finally:
         for there, kept in hooks:
-            if kept:
+            if there is not None:
                 there.update(kept)
 
 

@@ -47,7 +47,8 @@ class MinGRU(_Sized):
         device: where the parameters are made.
         dtype: the parameters' floating-point type.
         options: `chrono`, the longest time to remember at the start, in steps (Tallec and
-            Ollivier, 2018); dropouts, skips, what training keeps in memory: see `elman.layers.LayerOptions`.
+            Ollivier, 2018); dropouts, skips, what training keeps in memory: see
+            `elman.layers.LayerOptions`.
 
     Raises:
         InputError: if an option is out of range.
@@ -86,7 +87,8 @@ class MinLSTM(_Sized):
         device: where the parameters are made.
         dtype: the parameters' floating-point type.
         options: `chrono`, the longest time to remember at the start, in steps (Tallec and
-            Ollivier, 2018); dropouts, skips, what training keeps in memory: see `elman.layers.LayerOptions`.
+            Ollivier, 2018); dropouts, skips, what training keeps in memory: see
+            `elman.layers.LayerOptions`.
 
     Raises:
         InputError: if an option is out of range.
@@ -172,7 +174,8 @@ class IndRNN(_Sized):
         device: where the parameters are made.
         dtype: the parameters' floating-point type.
         options: `chrono`, the longest time to remember, in steps: the recurrent weights are drawn
-            so close to 1 that no gradient is halved or doubled in less; dropouts, skips, what training keeps in memory: see `elman.layers.LayerOptions`.
+            so close to 1 that no gradient is halved or doubled in less; dropouts, skips, what
+            training keeps in memory: see `elman.layers.LayerOptions`.
 
     Raises:
         InputError: if an option is out of range.

@@ -300,12 +300,10 @@ class LSTM(DropIn):
         *,
         layer_norm: bool = False,
         peepholes: bool = False,
-    ) -> None:
-        super().__init__(num_layers, batch_first, dropout, bidirectional, recompute)
-        self.peepholes = peepholes
         **options: Unpack[LayerKeywords],
     ) -> None:
         super().__init__(num_layers, batch_first, dropout, bidirectional, options)
+        self.peepholes = peepholes
         self._adopt(
             lambda size: LSTMCell(
                 size,

@@ -91,8 +91,8 @@ def check_layer(options: NetworkOptions) -> None:
         value = getattr(options, name)
         if options.cell not in cells and value != NetworkOptions.model_fields[name].default:
             raise InputError(
-                f"{name} {value}: is of cell {' or '.join(cells)}, and the cell is "
-                f"{options.cell}; leave it out"
+                f"{name} {value!r}: only {', '.join(cells)} have it, and the cell is "
+                f"{options.cell}; choose cell={cells[0]}, or leave it out"
             )
     with torch.device("meta"):
         recurrent_layer(options, 1, hidden=2)

@@ -7,6 +7,7 @@ vector, O values in the answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,7 @@ class SeqToVector(nn.Module):
         """Return `y_BO`."""
         if isinstance(self.recurrent, nn.ModuleList):
             layers, xs = list(self.recurrent), x_BTI
-            each = [None] * len(layers) if lengths is None else lengths
+            each: Any = [None] * len(layers) if lengths is None else lengths
         else:
             layers, xs, each = [self.recurrent], [x_BTI], [lengths]
         parts = []

@@ -124,7 +124,7 @@ def test_the_seed_alone_decides(pair, examples, options_for) -> None:
 )
 def test_what_can_be_learnt_is_learnt(inputs, target, metric, examples, options_for) -> None:
     """A tiny network tells apart what two classes differ in, whatever they are read from."""
-    options = options_for(inputs, target, hidden=12, epochs=25, learning_rate=0.05, patience=0)
+    options = options_for(inputs, target, hidden=12, epochs=30, learning_rate=0.03, patience=0)
     model = Model(**options | {"batch_size": 4}).fit(examples)
     (score,) = [
         row[metric]

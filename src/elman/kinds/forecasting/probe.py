@@ -55,8 +55,10 @@ def _probe(
 ) -> Probe:
     lookback = forecaster.lookback
     if forecaster.tbptt is not None:  # it reads from the beginning: as far as is looked at
-        longest = max(part.known for part in parts) - forecaster.target.horizon
-        lookback = max(lookback, min(steps, longest))
+        spans = [part.spans[split] for part in parts if split in part.spans]
+        # What lies before the span, or half of what there is, so that many windows fit.
+        longest = max((max(start, stop // 2) for start, stop in spans), default=0)
+        lookback = max(lookback, min(steps, longest - forecaster.target.horizon))
     length = min(lookback, steps)
     own = replace(forecaster, lookback=length)
     track = own.track(parts)
