@@ -123,11 +123,12 @@ def unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, St
     """Run the cell over time; see `elman.engines.unroll`."""
     h_BP, c_BH = (*state, None)[:2]
     zone_h, zone_c = (*(how.zoneout or ()), None, None)[:2]
+    has = cell.weight_names
     tensors = (
         x_TBI,
         h_BP,
         c_BH,
-        *(getattr(cell, name) if name in cell.weight_names else None for name in WEIGHTS),
+        *(getattr(cell, name) if name in has else None for name in WEIGHTS),
         how.lengths,
         how.recurrent_mask,
         zone_h,
