@@ -42,7 +42,7 @@ void BackwardPass<C>::normalized_gradients(const GradientRow* rows, long n, cons
 template <class C>
 void BackwardPass<C>::activation_gradients(const GradientRow& row, const Part& part) const {
   for (long p = part.p_first; p < part.p_last; ++p) {
-    with_units<C>(s_.H, p, [&](auto cell, auto whole) __attribute__((always_inline)) {
+    with_units<C>(s_.H, p, [&](auto cell, auto whole) ELMAN_INLINE_BODY {
       activation_panel<decltype(cell), decltype(whole)::value>(row, p);
     });
   }
@@ -108,7 +108,7 @@ void BackwardPass<C>::memory_gradients(const GradientRow& row, const Part& part)
   const Moments& m = row.moments->c;
   const GradientMeans means = memory_gradient_means(w, row.d_read, row.memory, m, s_.H);
   for (long p = part.p_first; p < part.p_last; ++p) {
-    with_units<C>(s_.H, p, [&](auto, auto whole) __attribute__((always_inline)) {
+    with_units<C>(s_.H, p, [&](auto, auto whole) ELMAN_INLINE_BODY {
       const long unit = Panels<C>::first_unit(p, 0);
       const int count = units_in<C, decltype(whole)::value>(s_.H, unit);
       float* d_sums = row.d_sums + p * most_slots_ * Panels<C>::width;
@@ -149,8 +149,8 @@ void BackwardPass<C>::vector_gradients(long p, long first_slot, long num_slots) 
   if constexpr (!C::reset_before) {
     if (normalized_) {
       const RowMoments<C>* moments = kept_.moments + first_slot;
-      gain_gradient(input_side<C>(q_.weights), p, num_slots, x_sums_of(first_slot, 0), moments, true,
-                    d_norm_ih_);
+      gain_gradient(input_side<C>(q_.weights), p, num_slots, x_sums_of(first_slot, 0), moments,
+                    true, d_norm_ih_);
       gain_gradient(state_side<C>(q_.weights), p, num_slots, h_sums_of(first_slot, 0), moments,
                     false, d_norm_hh_);
     }
@@ -158,10 +158,11 @@ void BackwardPass<C>::vector_gradients(long p, long first_slot, long num_slots) 
   if constexpr (C::has_c) {
     const long unit = Panels<C>::first_unit(p, 0), row = memory_row(s_.H);
     const int count = Panels<C>::units_from(s_.H, unit);
-    const auto add = [&](float* to, auto&& at) __attribute__((always_inline)) {
+    const auto add = [&](float* to, auto&& at) ELMAN_INLINE_BODY {
       for (long first = 0; first < num_slots; first += slots_at_once) {
+        const long last = lesser(first + slots_at_once, num_slots);
         Vec total = zero();
-        for (long n = first; n < lesser(first + slots_at_once, num_slots); ++n) total = total + at(n);
+        for (long n = first; n < last; ++n) total = total + at(n);
         store(to + unit, load(to + unit) + total);
       }
     };
@@ -174,7 +175,9 @@ void BackwardPass<C>::vector_gradients(long p, long first_slot, long num_slots) 
     }
     if constexpr (C::sees_memory) {
       const float* d_sums = d_sums_ + p * most_slots_ * Panels<C>::width;
-      const auto gate = [&](long n, int v) { return load(d_sums + n * Panels<C>::width + v * lanes); };
+      const auto gate = [&](long n, int v) {
+        return load(d_sums + n * Panels<C>::width + v * lanes);
+      };
       const auto old = [&](long n) { return load(old_memory_rows_[n] + unit, count); };
       add(d_peephole_, [&](long n) { return gate(n, 0) * old(n); });
       add(d_peephole_ + row, [&](long n) { return gate(n, 1) * old(n); });

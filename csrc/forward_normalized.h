@@ -30,7 +30,7 @@ class NormalizedStep : public Step<C> {
   // From a row's sums its new state; of an LSTM, its memory and its output gate.
   void activate(const Row& row, const Part& part) const {
     for (long p = part.p_first; p < part.p_last; ++p) {
-      with_units<C>(s_.H, p, [&](auto cell, auto whole) __attribute__((always_inline)) {
+      with_units<C>(s_.H, p, [&](auto cell, auto whole) ELMAN_INLINE_BODY {
         activate_panel<decltype(cell), decltype(whole)::value>(row, p);
       });
     }
@@ -39,7 +39,7 @@ class NormalizedStep : public Step<C> {
   // An LSTM's output, from its memory normalised.
   void output(const Row& row, const Part& part) const {
     for (long p = part.p_first; p < part.p_last; ++p) {
-      with_units<C>(s_.H, p, [&](auto, auto whole) __attribute__((always_inline)) {
+      with_units<C>(s_.H, p, [&](auto, auto whole) ELMAN_INLINE_BODY {
         const long unit = Panels<C>::first_unit(p, 0);
         const int count = units_in<C, decltype(whole)::value>(s_.H, unit);
         const Vec read = read_memory(w_, load(row.memory + unit), row.moments.c, unit, count);

@@ -1,5 +1,5 @@
-// Layer normalisation inside the recurrence (Ba, Kiros and Hinton, 2016): the arithmetic of one row,
-// forward and backward. The equations stand in src/elman/cells/gated.py.
+// Layer normalisation inside the recurrence (Ba, Kiros and Hinton, 2016): the arithmetic of one
+// row, forward and backward. The equations stand in src/elman/cells/gated.py.
 //
 // The sums of the input, and those of the state, lie side by side for each row, panel after panel,
 // as they come from their product: without gains, biases, or anything else added. Gains and biases
@@ -11,6 +11,10 @@
 namespace elman::ELMAN_ISA {
 
 constexpr float norm_epsilon = 1e-5f;
+
+ELMAN_INLINE float inverse_root(float variance) {
+  return 1.0f / __builtin_sqrtf(variance + norm_epsilon);
+}
 
 // Of numbers that are normalised together; scale is 1 / sqrt(variance + epsilon).
 struct Moments {
@@ -65,7 +69,7 @@ ELMAN_INLINE int units_in(long H, long unit) {
 template <class C, class Body>
 ELMAN_INLINE void with_units(long H, long p, Body&& body) {
   if (p < whole_panels<C>(H)) return body(C{}, Constant<true>{});
-  with_panel<C>(H, p, [&](auto cell) __attribute__((always_inline)) {
+  with_panel<C>(H, p, [&](auto cell) ELMAN_INLINE_BODY {
     body(cell, Constant<false>{});
   });
 }
@@ -119,30 +123,32 @@ __attribute__((noinline)) void find_moments(const float* sums, const int* gate, 
   constexpr int V = C::x_count;
   float means[C::norm_groups];
   Vec each[V]{}, squares[V]{};
-  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long, int count) __attribute__((always_inline)) {
+  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long, int count) ELMAN_INLINE_BODY {
     each[v] = each[v] + first_lanes(load(sums + (p * V + v) * lanes), count);
   });
   group_means<C>(each, gate, H, means);
   for (int g = 0; g < C::norm_groups; ++g) to[g].mean = means[g];
-  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long, int count) __attribute__((always_inline)) {
+  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long, int count) ELMAN_INLINE_BODY {
     const Vec mean = splat(to[C::norm_group[gate[v]]].mean);
     const Vec d = first_lanes(load(sums + (p * V + v) * lanes) - mean, count);
     squares[v] = fma(d, d, squares[v]);
   });
   group_means<C>(squares, gate, H, means);
-  for (int g = 0; g < C::norm_groups; ++g) to[g].scale = 1.0f / __builtin_sqrtf(means[g] + norm_epsilon);
+  for (int g = 0; g < C::norm_groups; ++g) to[g].scale = inverse_root(means[g]);
 }
 
 // Of numbers that lie side by side.
 inline Moments moments_of(const float* c, long H) {
   Vec total = zero(), squares = zero();
-  for_units(H, [&](long unit, int count) __attribute__((always_inline)) { total = total + load(c + unit, count); });
+  for_units(H, [&](long unit, int count) ELMAN_INLINE_BODY {
+    total = total + load(c + unit, count);
+  });
   const float mean = sum(total) / (float)H;
-  for_units(H, [&](long unit, int count) __attribute__((always_inline)) {
+  for_units(H, [&](long unit, int count) ELMAN_INLINE_BODY {
     const Vec d = first_lanes(load(c + unit, count) - mean, count);
     squares = fma(d, d, squares);
   });
-  return {mean, 1.0f / __builtin_sqrtf(sum(squares) / (float)H + norm_epsilon)};
+  return {mean, inverse_root(sum(squares) / (float)H)};
 }
 
 // A cell's sums in panel p, from both matrices' of that row.
@@ -153,7 +159,7 @@ ELMAN_INLINE void normalized_sums(Vec (&s)[Cell::vectors], const Weights& w, lon
 #pragma GCC unroll 4
   for (int v = 0; v < Cell::vectors; ++v) s[v] = zero();
   const auto add = [&](const NormSide& side, const float* sums, const Moments* moments)
-                       __attribute__((always_inline)) {
+                       ELMAN_INLINE_BODY {
 #pragma GCC unroll 4
     for (int v = 0; v < Cell::x_count; ++v) {
       const long unit = Panels<C>::first_unit(p, v), at = side.gate[v] * H + unit;
@@ -161,8 +167,8 @@ ELMAN_INLINE void normalized_sums(Vec (&s)[Cell::vectors], const Weights& w, lon
       const Moments& of = moments[C::norm_group[side.gate[v]]];
       Vec& to = s[side.first + v];
       if (side.bias != nullptr) to = to + load(side.bias + at, count);
-      to = fma(load(side.gains + at, count), of.normalize(load(sums + (p * C::x_count + v) * lanes)),
-               to);
+      const Vec n = of.normalize(load(sums + (p * C::x_count + v) * lanes));
+      to = fma(load(side.gains + at, count), n, to);
     }
   };
   add(input_side<C>(w), x_sums, m.x);
@@ -187,7 +193,7 @@ struct GradientMeans {
 inline GradientMeans memory_gradient_means(const Weights& w, const float* d_read, const float* c,
                                            const Moments& m, long H) {
   Vec total = zero(), along = zero();
-  for_units(H, [&](long unit, int count) __attribute__((always_inline)) {
+  for_units(H, [&](long unit, int count) ELMAN_INLINE_BODY {
     const Vec gd = load(w.norm_c + unit, count) * load(d_read + unit, count);
     total = total + gd;
     along = fma(gd, m.normalize(load(c + unit, count)), along);
@@ -203,12 +209,12 @@ __attribute__((noinline)) void sums_gradient(const NormSide& side, const float* 
                                              long p_first, long p_last, float* to) {
   constexpr int V = C::x_count;
   Vec total[V]{}, along[V]{};
-  const auto at = [&](long p, int v, long unit, int count, Vec& n) __attribute__((always_inline)) {
+  const auto at = [&](long p, int v, long unit, int count, Vec& n) ELMAN_INLINE_BODY {
     n = moments[C::norm_group[side.gate[v]]].normalize(load(sums + (p * V + v) * lanes));
     return load(side.gains + side.gate[v] * H + unit, count) *
            load(d_sums + p * step + (side.first + v) * lanes);
   };
-  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long unit, int count) __attribute__((always_inline)) {
+  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long unit, int count) ELMAN_INLINE_BODY {
     Vec n;
     const Vec gd = at(p, v, unit, count, n);
     total[v] = total[v] + gd;
@@ -217,7 +223,7 @@ __attribute__((noinline)) void sums_gradient(const NormSide& side, const float* 
   float means[C::norm_groups], means_n[C::norm_groups];
   group_means<C>(total, side.gate, H, means);
   group_means<C>(along, side.gate, H, means_n);
-  for_vectors<C>(H, p_first, p_last, [&](long p, int v, long unit, int count) __attribute__((always_inline)) {
+  for_vectors<C>(H, p_first, p_last, [&](long p, int v, long unit, int count) ELMAN_INLINE_BODY {
     Vec n;
     const Vec gd = at(p, v, unit, count, n);
     const int group = C::norm_group[side.gate[v]];

@@ -14,6 +14,7 @@
 #endif
 
 #define ELMAN_INLINE inline __attribute__((always_inline))
+#define ELMAN_INLINE_BODY __attribute__((always_inline))  // of a lambda
 
 namespace elman::ELMAN_ISA {
 

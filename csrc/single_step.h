@@ -55,7 +55,7 @@ ELMAN_INLINE Vec sums_of(const Side& a, long a_row, const Side& b, long b_row, i
 #pragma GCC unroll 16
   for (int l = 0; l < lanes; ++l) sums[l] = zero();
   Vec bias = zero();
-  const auto add = [&](const Side& side, long row) __attribute__((always_inline)) {
+  const auto add = [&](const Side& side, long row) ELMAN_INLINE_BODY {
     if (side.vector == nullptr) return;
     add_products(sums, side.weights + row * side.num_columns, side.num_columns, count, side.vector);
     if (side.bias != nullptr) bias = bias + load(side.bias + row, count);

@@ -32,7 +32,8 @@ struct Kept {
     gate_slots = slots;
     // A plain RNN's activation is its output, unless zoneout mixes that with the old one.
     const bool normalized = is_normalized(q.weights);
-    const bool keeps_gates = !q.recompute && !normalized && (!C::vectors_are_units || q.zone_h != nullptr);
+    const bool keeps_gates =
+        !q.recompute && !normalized && (!C::vectors_are_units || q.zone_h != nullptr);
     if (keeps_gates) gates = take(block, slots * gate_row(s));
     if (normalized) {
       moments = reinterpret_cast<RowMoments<C>*>(take(block, slots * RowMoments<C>::floats));
@@ -179,8 +180,8 @@ void for_parts(const Sharing& sharing, const Sizes& s, bool ragged, Team& team, 
   }
 }
 
-// Call body(first, last) for blocks of n rows: of one thread's own few enough to stay in the nearest
-// cache, and enough that one row's chain of operations does not wait for another's.
+// Call body(first, last) for blocks of n rows: of one thread's own few enough to stay in the
+// nearest cache, and enough that one row's chain of operations does not wait for another's.
 template <class Body>
 void for_blocks(long n, bool shared, Body&& body) {
   const long at_once = shared ? n : 8;

@@ -36,6 +36,8 @@ class GatedCell(Cell):
     With `peepholes` (Gers and Schmidhuber, 2000), `peephole` (3·H), drawn as the weights are.
     """
 
+    # Of this cell's parameters: torch's, in its order, and then the others.
+    weight_names: tuple[str, ...]
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Tensor | None
@@ -71,6 +73,7 @@ class GatedCell(Cell):
         self.proj_size = proj_size
         self.layer_norm = layer_norm
         self.peepholes = peepholes
+        self.weight_names = self._names()
         rows = len(self.gates) * hidden_size
         shapes = {
             "weight_ih": (rows, input_size),
@@ -91,9 +94,7 @@ class GatedCell(Cell):
             self.register_parameter(name, weight)
         self.reset_parameters()
 
-    @property
-    def weight_names(self) -> tuple[str, ...]:
-        """The names of this cell's parameters: torch's, in its order, and then the others."""
+    def _names(self) -> tuple[str, ...]:
         memory = self.layer_norm and "c" in self.state_names
         has = {
             "bias_ih": self.bias,

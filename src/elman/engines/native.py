@@ -128,11 +128,12 @@ def unroll(cell: Any, x_TBI: Tensor, state: State, how: How) -> tuple[Tensor, St
         return native_elementwise.unroll(cell, x_TBI, state, how, _team(), traced)
     h_BP, c_BH = (*state, None)[:2]
     zone_h, zone_c = (*(how.zoneout or ()), None, None)[:2]
+    has = cell.weight_names
     tensors = (
         x_TBI,
         h_BP,
         c_BH,
-        *(getattr(cell, name) if name in cell.weight_names else None for name in WEIGHTS),
+        *(getattr(cell, name) if name in has else None for name in WEIGHTS),
         how.lengths,
         how.recurrent_mask,
         zone_h,
