@@ -69,6 +69,18 @@ def test_forecasts(weekly: Path, options: dict[str, Any], shape: tuple[int, int]
     assert (losses_BS.shape[1], cut.cut) == (min(5, shape[1]), 5)
 
 
+def test_of_chunks_as_many_steps_as_lie_before_the_span(weekly: Path) -> None:
+    model = _fitted(
+        weekly, inputs="series:rides", target="forecast:rides", time="date", tbptt=4
+    )  # fmt: skip
+    job = model._prepare(_table(model), None, [])
+    ((start, _),) = [part.spans["valid"] for part in job.parts]
+    _, losses_BS = _probe(model, steps=1000)
+    assert losses_BS.shape == (8, start - 1)
+    cut, losses_BS = _probe(model, steps=9)
+    assert (losses_BS.shape, cut.cut) == ((8, 9), None)
+
+
 def _table(model: elman.Model) -> Any:
     from elman.data.table import read_table
 

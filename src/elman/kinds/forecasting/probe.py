@@ -60,7 +60,7 @@ def _probe(
         longest = max((max(start, stop // 2) for start, stop in spans), default=0)
         lookback = max(lookback, min(steps, longest - forecaster.target.horizon))
     length = min(lookback, steps)
-    own = replace(forecaster, lookback=length)
+    own = replace(forecaster, lookback=length, tbptt=None)
     track = own.track(parts)
     windows = own.windows(track, parts, split, within=False, score=False)
     if not len(windows):
