@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 _SMALL = 5  # a side that is not halved any more
 _WIDEST = 16  # times the first convolution's channels, of the widest
@@ -24,10 +23,7 @@ class PictureEncoder(nn.Module):
 
     Sides longer than 5 are halved, so that a square picture ends at about 4 x 4; each convolution
     has twice as many channels as the one before, up to 16 times those of the first. Groups of
-    channels are normalised within a picture. The features are standardised over pictures before they
-    are rectified (Ioffe & Szegedy 2015), in evaluation by running estimates: of pictures that are
-    much alike, such as small things before a background, they would else be nearly one constant,
-    large enough to saturate the gates of a recurrent layer behind, which then sees nothing.
+    channels are normalised within a picture: what a picture gives does not depend on the others.
 
     Args:
         height, width: of the pictures.
@@ -72,26 +68,13 @@ class PictureEncoder(nn.Module):
             into, out = out, min(2 * out, _WIDEST * channels)
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(out * height * width + out, features)
-        self.standard = _Standardised(features)
         self.features = features
 
     def forward(self, pictures_NCHW: Tensor) -> Tensor:
         """Return features `(N, F)`."""
         maps = self.blocks((pictures_NCHW - self.mean_C11) / self.deviation_C11)
         seen_NX = torch.cat([maps.flatten(1), maps.amax((2, 3))], dim=1)
-        return torch.relu(self.standard(self.head(seen_NX)))
-
-
-class _Standardised(nn.BatchNorm1d):
-    """Batch normalisation that takes one picture alone, too: by the running estimates."""
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """Return features `(N, F)`, standardised, scaled and moved."""
-        if self.training and len(input) > 1:
-            return super().forward(input)
-        return F.batch_norm(
-            input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-        )
+        return torch.relu(self.head(seen_NX))
 
 
 def move(pictures_NHWC: Tensor, shifts_N2: Tensor, mirrored_N: Tensor) -> Tensor:
