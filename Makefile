@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Built with what .venv holds and in a folder that stays, so that only what changed is compiled.
 INSTALL := $(PIP) --no-build-isolation --config-settings=build-dir=build/{wheel_tag} --editable
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
-BENCHMARKS := startup step_overhead resume engines ragged steps ridership sequential_mnist threads accelerate long layer_norm remedies
+BENCHMARKS := startup step_overhead resume engines ragged steps ridership sequential_mnist threads accelerate long layer_norm remedies memory flatness tbptt
 
 .PHONY: help demo test check sanitize bench recipes recipes-smoke clean
 

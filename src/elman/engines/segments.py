@@ -204,16 +204,15 @@ def _gradients(
 @contextmanager
 def _without_hooks(tensors: Sequence[Tensor]) -> Iterator[None]:
     """Inside the block no hook of the tensors is called: theirs is the sum of all segments."""
-    hooks = [(tensor._backward_hooks, dict(tensor._backward_hooks or {})) for tensor in tensors]
-    for there, _ in hooks:
-        if there:
-            there.clear()
+    there = [tensor._backward_hooks for tensor in tensors if tensor._backward_hooks]
+    kept = [dict(hooks) for hooks in there]
+    for hooks in there:
+        hooks.clear()
     try:
         yield
     finally:
-        for there, kept in hooks:
-            if there is not None:
-                there.update(kept)
+        for hooks, before in zip(there, kept, strict=True):
+            hooks.update(before)
 
 
 def _sum(total: Tensor | None, more: Tensor | None) -> Tensor | None:
