@@ -10,7 +10,6 @@
 namespace elman::ELMAN_ISA {
 
 // Where one row's numbers lie at the step being computed; null where there are none.
-template <class C>
 struct GradientRow {
   const float* d_y;
   float* d_h;           // of the new state in, of the old one out
@@ -26,21 +25,12 @@ struct GradientRow {
   const float* zone_c;
   float* d_inner;       // of what a projection read, or of r * h
   float* d_output;      // of a projection's result
-  float* memory;        // an LSTM's c', before zoneout
-  // Under layer normalisation (normalized.h).
-  const float* x_sums;
-  const float* h_sums;
-  long back;            // how far behind these those of the step before lie, which comes next
-  const RowMoments<C>* moments;
-  float* d_state_sums;  // of h_sums, laid out as d_sums
-  float* d_read;        // of what the output reads of the memory
+  long slot;            // among those of the chunk
 };
 
 template <class C>
 class BackwardPass {
  public:
-  using GradientRow = elman::ELMAN_ISA::GradientRow<C>;
-
   BackwardPass(const Forward& q, const Backward& g, const Plan& plan, const Kept<C>& kept)
       : q_(q), g_(g), s_(q.sizes), plan_(plan), kept_(kept), places_{q, plan, kept},
         num_panels_(Panels<C>::count(s_.H)), gate_row_(num_panels_ * Panels<C>::width),
@@ -263,15 +253,7 @@ class BackwardPass {
     row.zone_h = places_.zone(q_.zone_h, s_.P, s, i);
     if (d_inner_ != nullptr) row.d_inner = d_inner_ + i * s_.H;
     if (projected_) row.d_output = d_output_ + here * s_.P;
-    if (memory_ != nullptr) row.memory = memory_ + here * memory_row(s_.H);
-    row.d_state_sums = d_state_sums_ + here * Panels<C>::width;
-    if (normalized_) {
-      row.x_sums = x_sums_of(first_slot, here);
-      row.h_sums = h_sums_of(first_slot, here);
-      if (s > 0) row.back = (slot - places_.slot(s - 1, i)) * sums_row<C>(s_.H);
-      row.moments = kept_.moments + slot;
-      if constexpr (C::has_c) row.d_read = d_read_ + here * memory_row(s_.H);
-    }
+    row.slot = here;
     return row;
   }
 
@@ -310,7 +292,7 @@ class BackwardPass {
         multiply(left, n, Runs::one(s_.P), inner_columns_, j_first, j_last, right);
       }
       if (normalized_) {
-        normalized_gradients(rows, n, part, team, rank);
+        normalized_gradients(rows, n, s, first_slot, part, team, rank);
       } else {
         for (long p = part.p_first; p < part.p_last; ++p) {
           with_panel<C>(s_.H, p, [&](auto cell) {
@@ -331,7 +313,7 @@ class BackwardPass {
         meet();
       }
       for (long i = 0; i < n; ++i) {
-        left[i] = rows[i].d_state_sums + C::h_first * lanes;
+        left[i] = d_state_sums_ + rows[i].slot * Panels<C>::width + C::h_first * lanes;
         right[i] = {rows[i].d_h, rows[i].mask, rows[i].d_h};
       }
       if (projected_) {
@@ -399,8 +381,11 @@ class BackwardPass {
       }
       Vec memory{};
       direct = direct + Cell::backward(s, d, h_old, c_old, d_c,
-                                       peepholes<C>(q_.weights.peephole, s_.H, unit, count), memory);
-      if constexpr (Cell::sees_memory) store(row.memory + unit, memory);
+                                       peepholes<C>(q_.weights.peephole, s_.H, unit, count),
+                                       memory);
+      if constexpr (Cell::sees_memory) {
+        store(memory_ + row.slot * memory_row(s_.H) + unit, memory);
+      }
       // Units that do not exist must add nothing: their sums may be NaN, of an infinite input.
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) store(d_sums + v * lanes, first_lanes(s[v], count));
@@ -433,11 +418,19 @@ class BackwardPass {
   // --- of layer normalisation and peepholes: backward_normalized.h ---
 
   void compute_again(const ForwardPass<C>& again, const Part& part, long s0, long s1);
-  void normalized_gradients(const GradientRow* rows, long n, const Part& part, Team* team, int rank);
-  void activation_gradients(const GradientRow& row, const Part& part) const;
+  // Where a chunk's sums and moments lie, and how many slots before a row's is that of its step
+  // before, which comes next.
+  struct Normalized {
+    const float *x_sums, *h_sums;
+    const RowMoments<C>* moments;
+    long back;
+  };
+  void normalized_gradients(const GradientRow* rows, long n, long s, long first_slot,
+                            const Part& part, Team* team, int rank) const;
+  void activation_gradients(const GradientRow& row, const Normalized& of, const Part& part) const;
   template <class Cell, bool Whole>
-  void activation_panel(const GradientRow& row, long p) const;
-  void memory_gradients(const GradientRow& row, const Part& part) const;
+  void activation_panel(const GradientRow& row, const Normalized& of, long p) const;
+  void memory_gradients(const GradientRow& row, const Normalized& of, const Part& part) const;
   void input_sums_gradients(long first_slot, long num_slots, const Team& team, int rank) const;
   void vector_gradients(long p, long first_slot, long num_slots);
   void gain_gradient(const NormSide& side, long p, long num_slots, const float* sums,
@@ -446,14 +439,10 @@ class BackwardPass {
   const float* old_memory(long s, long i) const {
     return s == 0 ? q_.c0 + plan_.row(i) * s_.H : kept_.c + places_.slot(s - 1, i) * s_.H;
   }
-  // Of the n-th slot of a chunk.
-  const float* x_sums_of(long first_slot, long n) const {
-    return (q_.recompute ? x_sums_ : kept_.x_sums + first_slot * sums_row<C>(s_.H)) +
-           n * sums_row<C>(s_.H);
-  }
-  const float* h_sums_of(long first_slot, long n) const {
-    return (q_.recompute ? h_sums_ : kept_.h_sums + first_slot * sums_row<C>(s_.H)) +
-           n * sums_row<C>(s_.H);
+  Normalized normalized_chunk(long first_slot) const {
+    const long from = first_slot * sums_row<C>(s_.H);
+    return {q_.recompute ? x_sums_ : kept_.x_sums + from,
+            q_.recompute ? h_sums_ : kept_.h_sums + from, kept_.moments + first_slot, 0};
   }
 
   // --- the products of a chunk of steps ---

@@ -17,22 +17,25 @@ void BackwardPass<C>::compute_again(const ForwardPass<C>& again, const Part& par
 
 // The gradients of the state's sums at one step, on which those of the old state depend.
 template <class C>
-void BackwardPass<C>::normalized_gradients(const GradientRow* rows, long n, const Part& part,
-                                           Team* team, int rank) {
+void BackwardPass<C>::normalized_gradients(const GradientRow* rows, long n, long s,
+                                           long first_slot, const Part& part, Team* team,
+                                           int rank) const {
   if constexpr (!C::reset_before) {
+    Normalized of = normalized_chunk(first_slot);
+    if (s > 0) of.back = plan_.offset(s) - plan_.offset(s - 1);
     for_blocks(n, team != nullptr, [&](long first, long last) {
       const auto each = [&](auto&& body) {
         for (long i = first; i < last; ++i) body(rows[i]);
         if (team != nullptr) team->barrier(rank);
       };
-      each([&](const GradientRow& row) { activation_gradients(row, part); });
+      each([&](const GradientRow& row) { activation_gradients(row, of, part); });
       if constexpr (C::has_c) {
-        each([&](const GradientRow& row) { memory_gradients(row, part); });
+        each([&](const GradientRow& row) { memory_gradients(row, of, part); });
       }
       each([&](const GradientRow& row) {
         sums_gradient<C>(state_side<C>(q_.weights), row.d_sums, most_slots_ * Panels<C>::width,
-                         row.h_sums, row.moments->h, s_.H, part.p_first, part.p_last,
-                         row.d_state_sums);
+                         of.h_sums + row.slot * sums_row<C>(s_.H), of.moments[row.slot].h, s_.H,
+                         part.p_first, part.p_last, d_state_sums_ + row.slot * Panels<C>::width);
       });
     });
   }
@@ -40,28 +43,33 @@ void BackwardPass<C>::normalized_gradients(const GradientRow* rows, long n, cons
 
 // The gradients of the cell's sums; of an LSTM only the output gate's, with the other gates.
 template <class C>
-void BackwardPass<C>::activation_gradients(const GradientRow& row, const Part& part) const {
+void BackwardPass<C>::activation_gradients(const GradientRow& row, const Normalized& of,
+                                           const Part& part) const {
   for (long p = part.p_first; p < part.p_last; ++p) {
     with_units<C>(s_.H, p, [&](auto cell, auto whole) ELMAN_INLINE_BODY {
-      activation_panel<decltype(cell), decltype(whole)::value>(row, p);
+      activation_panel<decltype(cell), decltype(whole)::value>(row, of, p);
     });
   }
 }
 
 template <class C>
 template <class Cell, bool Whole>
-ELMAN_INLINE void BackwardPass<C>::activation_panel(const GradientRow& row, long p) const {
+ELMAN_INLINE void BackwardPass<C>::activation_panel(const GradientRow& row, const Normalized& of,
+                                                    long p) const {
   constexpr int V = Cell::vectors;
   const Weights& w = q_.weights;
   float* d_sums = row.d_sums + p * most_slots_ * Panels<C>::width;
+  const long size = sums_row<C>(s_.H), here = row.slot * size, before = here - of.back * size;
+  const RowMoments<C>& moments = of.moments[row.slot];
 #pragma GCC unroll 4
   for (int v = 0; v < Cell::x_count; ++v) {
-    const long at = (p * C::x_count + v) * lanes - row.back;
-    __builtin_prefetch(row.x_sums + at);
-    __builtin_prefetch(row.h_sums + at);
+    const long at = before + (p * C::x_count + v) * lanes;
+    __builtin_prefetch(of.x_sums + at);
+    __builtin_prefetch(of.h_sums + at);
   }
   Vec s[V];
-  normalized_sums<C, Cell, Whole>(s, w, s_.H, p, row.x_sums, row.h_sums, *row.moments);
+  normalized_sums<C, Cell, Whole>(s, w, s_.H, p, of.x_sums + here, of.h_sums + here,
+                                  moments);
   if constexpr (Cell::vectors_are_units) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
@@ -84,9 +92,10 @@ ELMAN_INLINE void BackwardPass<C>::activation_panel(const GradientRow& row, long
     if constexpr (Cell::has_c) {
       const Vec c = Cell::gates(s, load(row.c_old + unit, count),
                                 peepholes<C>(w.peephole, s_.H, unit, count));
-      const Vec t = tanh(read_memory(w, c, row.moments->c, unit, count));
-      store(row.memory + unit, c);
-      store(row.d_read + unit, first_lanes(d * s[3] * (1.0f - t * t), count));
+      const Vec t = tanh(read_memory(w, c, moments.c, unit, count));
+      const long at = row.slot * memory_row(s_.H) + unit;
+      store(memory_ + at, c);
+      store(d_read_ + at, first_lanes(d * s[3] * (1.0f - t * t), count));
       Cell::output_backward(s, d, t);
     } else {
       const Vec h_old = load(row.h_old + unit, count);
@@ -103,10 +112,13 @@ ELMAN_INLINE void BackwardPass<C>::activation_panel(const GradientRow& row, long
 // From the gradient of what the output reads of an LSTM's memory that of the memory, and of its
 // gates' sums.
 template <class C>
-void BackwardPass<C>::memory_gradients(const GradientRow& row, const Part& part) const {
+void BackwardPass<C>::memory_gradients(const GradientRow& row, const Normalized& of,
+                                       const Part& part) const {
   const Weights& w = q_.weights;
-  const Moments& m = row.moments->c;
-  const GradientMeans means = memory_gradient_means(w, row.d_read, row.memory, m, s_.H);
+  const Moments& m = of.moments[row.slot].c;
+  const float* memory = memory_ + row.slot * memory_row(s_.H);
+  const float* d_read = d_read_ + row.slot * memory_row(s_.H);
+  const GradientMeans means = memory_gradient_means(w, d_read, memory, m, s_.H);
   for (long p = part.p_first; p < part.p_last; ++p) {
     with_units<C>(s_.H, p, [&](auto, auto whole) ELMAN_INLINE_BODY {
       const long unit = Panels<C>::first_unit(p, 0);
@@ -116,8 +128,8 @@ void BackwardPass<C>::memory_gradients(const GradientRow& row, const Part& part)
 #pragma GCC unroll 4
       for (int v = 0; v < C::vectors; ++v) s[v] = load(d_sums + v * lanes);
       Vec d_c = split_zoneout(row.zone_c, unit, count, load(row.d_c + unit, count), direct);
-      const Vec gd = load(w.norm_c + unit, count) * load(row.d_read + unit);
-      d_c = d_c + means.of(gd, m.normalize(load(row.memory + unit)), m);
+      const Vec gd = load(w.norm_c + unit, count) * load(d_read + unit);
+      d_c = d_c + means.of(gd, m.normalize(load(memory + unit)), m);
       C::memory_backward(s, load(row.c_old + unit, count), d_c,
                          peepholes<C>(w.peephole, s_.H, unit, count));
 #pragma GCC unroll 4
@@ -131,12 +143,13 @@ template <class C>
 void BackwardPass<C>::input_sums_gradients(long first_slot, long num_slots, const Team& team,
                                            int rank) const {
   if constexpr (!C::reset_before) {
+    const Normalized of = normalized_chunk(first_slot);
     for_share(num_slots, team, rank, [&](long first, long last) {
       for (long n = first; n < last; ++n) {
         float* d_sums = d_sums_ + n * Panels<C>::width;
         sums_gradient<C>(input_side<C>(q_.weights), d_sums, most_slots_ * Panels<C>::width,
-                         x_sums_of(first_slot, n), kept_.moments[first_slot + n].x, s_.H, 0,
-                         num_panels_, d_sums);
+                         of.x_sums + n * sums_row<C>(s_.H), of.moments[n].x, s_.H, 0, num_panels_,
+                         d_sums);
       }
     });
   }
@@ -148,11 +161,11 @@ template <class C>
 void BackwardPass<C>::vector_gradients(long p, long first_slot, long num_slots) {
   if constexpr (!C::reset_before) {
     if (normalized_) {
-      const RowMoments<C>* moments = kept_.moments + first_slot;
-      gain_gradient(input_side<C>(q_.weights), p, num_slots, x_sums_of(first_slot, 0), moments,
-                    true, d_norm_ih_);
-      gain_gradient(state_side<C>(q_.weights), p, num_slots, h_sums_of(first_slot, 0), moments,
-                    false, d_norm_hh_);
+      const Normalized of = normalized_chunk(first_slot);
+      gain_gradient(input_side<C>(q_.weights), p, num_slots, of.x_sums, of.moments, true,
+                    d_norm_ih_);
+      gain_gradient(state_side<C>(q_.weights), p, num_slots, of.h_sums, of.moments, false,
+                    d_norm_hh_);
     }
   }
   if constexpr (C::has_c) {

@@ -6,7 +6,6 @@
 namespace elman::ELMAN_ISA {
 
 // Where one row's numbers lie at the step being computed; null where there are none.
-template <class C>
 struct Row {
   const float* x;
   const float* h;  // what the recurrent weights multiply: the old state, masked
@@ -20,14 +19,11 @@ struct Row {
   const float* mask;
   const float* zone_h;
   const float* zone_c;
-  // Under layer normalisation (normalized.h).
-  float* x_sums;
-  float* h_sums;
-  float* memory;
-  float* opened;
-  RowMoments<C> moments;
-  RowMoments<C>* kept_moments;
 };
+
+// The same under layer normalisation (forward_normalized.h).
+template <class C>
+struct NormalizedRow;
 
 // Sums of the input and the biases, computed beforehand for many steps at once.
 struct Sums {
@@ -42,8 +38,6 @@ struct Sums {
 template <class C>
 class Step {
  public:
-  using Row = elman::ELMAN_ISA::Row<C>;
-
   Step(const Sizes& s, const Weights& weights, const Packed<C>& packed, long gate_slots)
       : s_(s), w_(weights), packed_(packed), gate_step_(gate_slots * Panels<C>::width) {}
 
@@ -83,6 +77,29 @@ class Step {
           input_tile<Cell, decltype(height)::value>(x + first, p, sums.at(p, first));
         });
       });
+    }
+  }
+
+  template <class AnyRow>
+  void project(const AnyRow* rows, long n, const Part& part) const {
+    constexpr long block = 64;
+    const float* from[block];
+    Result to[block];
+    for (long first = 0; first < n; first += block) {
+      const long count = lesser(block, n - first);
+      for (long i = 0; i < count; ++i) {
+        from[i] = rows[first + i].inner;
+        to[i] = {rows[first + i].y, nullptr, nullptr};
+      }
+      multiply(from, count, Runs::one(s_.H), packed_.projection(), part.j_first, part.j_last, to);
+    }
+    const long last = lesser(s_.P, part.j_last * panel_width);
+    for (long i = 0; i < n; ++i) {
+      if (rows[i].zone_h == nullptr && rows[i].h_next == nullptr) continue;
+      for (long unit = part.j_first * panel_width; unit < last; unit += lanes) {
+        const int count = (int)lesser(lanes, last - unit);
+        finish(rows[i], unit, count, load(rows[i].y + unit, count));
+      }
     }
   }
 
@@ -162,7 +179,8 @@ class Step {
         Vec h_old{}, c_old{}, c{};
         if constexpr (Cell::reads_h_old) h_old = load(row.h_old + unit, count);
         if constexpr (Cell::has_c) c_old = load(row.c_old + unit, count);
-        const Vec h = Cell::forward(s, h_old, c_old, c, peepholes<C>(w_.peephole, s_.H, unit, count));
+        const Vec h = Cell::forward(s, h_old, c_old, c,
+                                    peepholes<C>(w_.peephole, s_.H, unit, count));
         if constexpr (Cell::has_c) {
           if (row.zone_c != nullptr) c = mix(load(row.zone_c + unit, count), c_old, c);
           if (row.c != nullptr) store(row.c + unit, c, count);
@@ -217,28 +235,6 @@ class Step {
     }
   }
 
-  void project(const Row* rows, long n, const Part& part) const {
-    constexpr long block = 64;
-    const float* from[block];
-    Result to[block];
-    for (long first = 0; first < n; first += block) {
-      const long count = lesser(block, n - first);
-      for (long i = 0; i < count; ++i) {
-        from[i] = rows[first + i].inner;
-        to[i] = {rows[first + i].y, nullptr, nullptr};
-      }
-      multiply(from, count, Runs::one(s_.H), packed_.projection(), part.j_first, part.j_last, to);
-    }
-    const long last = lesser(s_.P, part.j_last * panel_width);
-    for (long i = 0; i < n; ++i) {
-      if (rows[i].zone_h == nullptr && rows[i].h_next == nullptr) continue;
-      for (long unit = part.j_first * panel_width; unit < last; unit += lanes) {
-        const int count = (int)lesser(lanes, last - unit);
-        finish(rows[i], unit, count, load(rows[i].y + unit, count));
-      }
-    }
-  }
-
   const Sizes& s_;
   const Weights& w_;
   const Packed<C>& packed_;
@@ -248,8 +244,6 @@ class Step {
 template <class C>
 class ForwardPass {
  public:
-  using Row = elman::ELMAN_ISA::Row<C>;
-
   // kept: with what the steps themselves need, lent.
   ForwardPass(const Forward& q, const Plan& plan, Packed<C>& packed, const Kept<C>& kept)
       : q_(q), s_(q.sizes), plan_(plan), packed_(packed), kept_(kept), places_{q, plan, kept} {}
@@ -264,7 +258,9 @@ class ForwardPass {
       for_parts<C>(sharing, s_, plan_.ragged(), team, rank, next_piece,
                    [&](const Part& part, Team* peers) {
                      if constexpr (!C::reset_before) {
-                       if (is_normalized(q_.weights)) return run_normalized(part, keep, peers, rank);
+                       if (is_normalized(q_.weights)) {
+                         return run_normalized(part, keep, peers, rank);
+                       }
                      }
                      run_part(part, keep, peers, rank);
                    });
@@ -303,6 +299,7 @@ class ForwardPass {
 
  private:
   void run_normalized(const Part& part, bool keep, Team* team, int rank) const;
+  NormalizedRow<C> normalized_row_at(long s, long i, bool keep) const;
   void run_part(const Part& part, bool keep, Team* team, int rank) const {
     const long most = part.count(plan_.active(0));
     if (most == 0) return;
@@ -364,15 +361,6 @@ class ForwardPass {
     row.zone_h = places_.zone(q_.zone_h, s_.P, s, i);
     if (kept_.gates != nullptr) {
       row.gates = kept_.gates + (kept_.gates_by_row ? i : slot) * Panels<C>::width;
-    }
-    if (kept_.x_sums != nullptr) {
-      row.x_sums = kept_.x_sums_at(slot, s, i, s_);
-      row.h_sums = kept_.h_sums_at(slot, i, s_);
-      if constexpr (C::has_c) {
-        row.memory = kept_.memory + i * memory_row(s_.H);
-        row.opened = kept_.opened + i * memory_row(s_.H);
-      }
-      if (kept_.moments != nullptr) row.kept_moments = kept_.moments + slot;
     }
     if (kept_.inner != nullptr) row.inner = kept_.inner + (kept_.inner_by_row ? i : slot) * s_.H;
     if (q_.mask != nullptr) {

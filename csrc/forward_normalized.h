@@ -5,11 +5,21 @@
 
 namespace elman::ELMAN_ISA {
 
+template <class C>
+struct NormalizedRow : Row {
+  float* x_sums;
+  float* h_sums;
+  float* memory;                // an LSTM's c', before zoneout
+  float* opened;                // and its output gate
+  RowMoments<C> moments;
+  RowMoments<C>* kept_moments;  // null: there will be no backward pass
+};
+
 // The same under layer normalisation: no sum means anything before all of its row are there.
 template <class C>
 class NormalizedStep : public Step<C> {
  public:
-  using Row = elman::ELMAN_ISA::Row<C>;
+  using Row = NormalizedRow<C>;
   using Step<C>::Step;
 
   // The input's sums of n rows, and the state's, each where `to` says.
@@ -115,7 +125,22 @@ void ForwardPass<C>::recompute_sums(const Part& part, long s0, long s1, float* x
 }
 
 template <class C>
+NormalizedRow<C> ForwardPass<C>::normalized_row_at(long s, long i, bool keep) const {
+  const long slot = places_.slot(s, i);
+  NormalizedRow<C> row{row_at(s, i, keep), nullptr, nullptr, nullptr, nullptr, {}, nullptr};
+  row.x_sums = kept_.x_sums_at(slot, s, i, s_);
+  row.h_sums = kept_.h_sums_at(slot, i, s_);
+  if constexpr (C::has_c) {
+    row.memory = kept_.memory + i * memory_row(s_.H);
+    row.opened = kept_.opened + i * memory_row(s_.H);
+  }
+  if (keep) row.kept_moments = kept_.moments + slot;
+  return row;
+}
+
+template <class C>
 void ForwardPass<C>::run_normalized(const Part& part, bool keep, Team* team, int rank) const {
+  using Row = NormalizedRow<C>;
   const long most = part.count(plan_.active(0));
   if (most == 0) return;
   const long num_steps = plan_.length(part.first), at_once = kept_.steps_at_once;
@@ -145,7 +170,7 @@ void ForwardPass<C>::run_normalized(const Part& part, bool keep, Team* team, int
     }
     const long n = part.count(plan_.active(s));
     for (long m = 0; m < n; ++m) {
-      rows[m] = row_at(s, part.row(m), keep);
+      rows[m] = normalized_row_at(s, part.row(m), keep);
       from[m] = rows[m].h;
       to[m] = {rows[m].h_sums, nullptr, nullptr};
     }
@@ -167,7 +192,7 @@ void ForwardPass<C>::run_normalized(const Part& part, bool keep, Team* team, int
     });
     if (step.has_second_half()) {
       meet();
-      step.second_half(rows, n, part);
+      step.project(rows, n, part);
     }
     meet();
   }

@@ -214,7 +214,8 @@ __attribute__((noinline)) void sums_gradient(const NormSide& side, const float* 
     return load(side.gains + side.gate[v] * H + unit, count) *
            load(d_sums + p * step + (side.first + v) * lanes);
   };
-  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long unit, int count) ELMAN_INLINE_BODY {
+  for_vectors<C>(H, 0, Panels<C>::count(H), [&](long p, int v, long unit,
+                                                int count) ELMAN_INLINE_BODY {
     Vec n;
     const Vec gd = at(p, v, unit, count, n);
     total[v] = total[v] + gd;
@@ -223,7 +224,8 @@ __attribute__((noinline)) void sums_gradient(const NormSide& side, const float* 
   float means[C::norm_groups], means_n[C::norm_groups];
   group_means<C>(total, side.gate, H, means);
   group_means<C>(along, side.gate, H, means_n);
-  for_vectors<C>(H, p_first, p_last, [&](long p, int v, long unit, int count) ELMAN_INLINE_BODY {
+  for_vectors<C>(H, p_first, p_last, [&](long p, int v, long unit,
+                                         int count) ELMAN_INLINE_BODY {
     Vec n;
     const Vec gd = at(p, v, unit, count, n);
     const int group = C::norm_group[side.gate[v]];
