@@ -2,7 +2,7 @@
 
 Each measurement is a process of its own: it imports, makes the layer and its input, runs a step on
 a few time steps, and notes what is resident (VmRSS); then a training step (forward and backward,
-with every weight's gradient) and the most that was ever resident (ru_maxrss). The difference is
+with every weight's gradient) and the most that was ever resident (VmHWM). The difference is
 what the step took beyond the parameters, the input and the gradient of the outputs, which are
 there before; the outputs themselves, which no way of computing saves, are in it. The gradient comes
 to the last state alone, as in a classifier, or to every step's output, as in a tagger.
@@ -130,7 +130,10 @@ def resident() -> float:
 
 def peak() -> float:
     """Return the most MiB of this process that were ever in memory."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not getrusage: its number begins with what the parent had when it made this process.
+    status = Path("/proc/self/status").read_text().splitlines()
+    (high,) = [line for line in status if line.startswith("VmHWM:")]
+    return int(high.split()[1]) / 1024
 
 
 def say(point: dict[str, Any]) -> str:
