@@ -199,7 +199,7 @@ def _unroll(*call: Any, traced: bool = False) -> tuple[Tensor | None, ...]:
     return y, h_last, c_last, kept
 
 
-def _unroll_backward(d_y, d_h, d_c, y, kept, *call: Any) -> list[Tensor]:
+def _unroll_backward(d_y, d_h, d_c, y, kept, *call: Any) -> list[Tensor | None]:
     """Return the gradients wanted, of x, h, c and the weights."""
     x, h, c, *weights = call[:NUM_DIFFERENTIABLE]
     lengths, mask, zone_h, zone_c, cell, reverse, recompute, wanted = call[NUM_DIFFERENTIABLE:]
