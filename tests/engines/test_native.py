@@ -65,7 +65,7 @@ FACTORS = {
 NORMALIZED_FACTORS = FACTORS | {
     "sizes": [
         (1, 1, 9, 11), (7, 5, 13, 50), (3, 9, 4, 32), (33, 4, 5, 17), (1, 40, 70, 130),
-        (20, 3, 100, 100), (65, 6, 3, 65), (5, 200, 8, 24), (1, 60, 3, 7),
+        (20, 3, 100, 100), (65, 6, 3, 65), (5, 200, 8, 24), (1, 150, 5, 12),
     ],
 }  # fmt: skip
 
@@ -121,9 +121,9 @@ def draw(case):
     torch.manual_seed(zlib.crc32(repr(case).encode()))
     batch, num_steps, input_size, hidden_size = case.sizes
     cell = (KINDS | NORMALIZED)[case.kind](input_size, hidden_size, case.bias)
-    gains = {"norm_ih": 1.0, "norm_hh": 0.3, "norm_c": 1.0, "bias_c": 0.0}
+    gains = {"norm_ih": 1.0, "norm_hh": 0.2, "norm_c": 1.0, "bias_c": 0.0}
     with torch.no_grad():
-        for name in gains.keys() & set(cell.weight_names):
+        for name in [name for name in cell.weight_names if name in gains]:
             # With larger gains of the state the recurrence is chaotic: in float32, reference too
             # is off by 1e-3 after 200 steps.
             drawn = torch.randn(getattr(cell, name).shape) * 0.3 * (gains[name] or 1)
@@ -281,14 +281,16 @@ def test_each_kind_agrees_with_reference(native, case):
     check(case)
 
 
+@pytest.mark.parametrize("case", numbered(covering(kind=list(NORMALIZED), **NORMALIZED_FACTORS)))
+def test_core_normalized_it_agrees_with_reference(native, case):
+    check(case)
+
+
 @pytest.mark.parametrize(
     "case",
-    numbered(
-        covering(kind=list(NORMALIZED), **NORMALIZED_FACTORS)
-        + [case for kind in NORMALIZED for case in covering(kind=[kind], **NORMALIZED_FACTORS)]
-    ),
+    numbered([c for kind in NORMALIZED for c in covering(kind=[kind], **NORMALIZED_FACTORS)]),
 )
-def test_core_normalized_it_agrees_with_reference(native, case):
+def test_each_normalized_kind_agrees_with_reference(native, case):
     check(case)
 
 
