@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from elman.config import FREE, GROUPS, Config, read_config
 from elman.errors import InputError
+from elman.options import option
 
 REQUIRED = {"inputs": "series:a", "target": "forecast:a"}
 
@@ -31,6 +32,17 @@ def test_joins_every_group_without_a_name_twice():
         names += [name for name in group.model_fields if name not in inherited]
     assert len(names) == len(set(names))
     assert set(Config.model_fields) == {*names, "table", "valid_table", "inputs", "target"}
+
+
+def test_an_option_that_is_new_and_at_its_default_leaves_the_digest_as_it_was():
+    class Later(Config):  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Of a version to come."""
+
+        depth: int = option(3, "Something new.")
+
+    assert Later.parse(REQUIRED, "test").sha256 == config().sha256
+    assert Later.parse(REQUIRED | {"depth": 4}, "test").sha256 != config().sha256
+    assert config(hidden=65).sha256 != config().sha256
 
 
 def test_every_option_says_what_it_is_for():

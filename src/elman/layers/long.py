@@ -32,7 +32,30 @@ class _Sized(Recurrent):
         self.input_size, self.hidden_size = cell.input_size, cell.hidden_size
 
 
-class MinGRU(_Sized):
+class _Minimal(_Sized):
+    """What MinGRU and MinLSTM share: all but the cell."""
+
+    _cell: type[MinGRUCell | MinLSTMCell]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        **options: Unpack[LayerKeywords],
+    ) -> None:
+        chrono = options.pop("chrono", None)
+        cell = self._cell(input_size, hidden_size, bias, chrono, device, dtype)
+        super().__init__(cell, num_layers, batch_first, dropout, bidirectional, options)
+
+
+class MinGRU(_Minimal):
     """Minimal gated recurrent units (Feng et al., 2024); equations in `elman.MinGRUCell`.
 
     Args:
@@ -54,25 +77,10 @@ class MinGRU(_Sized):
         InputError: if an option is out of range.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        **options: Unpack[LayerKeywords],
-    ) -> None:
-        chrono = options.pop("chrono", None)
-        cell = MinGRUCell(input_size, hidden_size, bias, chrono, device, dtype)
-        super().__init__(cell, num_layers, batch_first, dropout, bidirectional, options)
+    _cell = MinGRUCell
 
 
-class MinLSTM(_Sized):
+class MinLSTM(_Minimal):
     """Minimal long short-term memory (Feng et al., 2024); equations in `elman.MinLSTMCell`.
 
     Args:
@@ -94,22 +102,7 @@ class MinLSTM(_Sized):
         InputError: if an option is out of range.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        **options: Unpack[LayerKeywords],
-    ) -> None:
-        chrono = options.pop("chrono", None)
-        cell = MinLSTMCell(input_size, hidden_size, bias, chrono, device, dtype)
-        super().__init__(cell, num_layers, batch_first, dropout, bidirectional, options)
+    _cell = MinLSTMCell
 
 
 class LRU(_Sized):
